@@ -1,0 +1,15 @@
+"""Errors of the engines room.
+
+EngineError             a model file or its runtime is unusable; the message says which file and what to do
+└── TensorShapeError    an array handed to an engine or a type has the wrong shape or dtype
+"""
+
+from __future__ import annotations
+
+
+class EngineError(Exception):
+    """A model or its runtime cannot be used: foreign file, corrupt file, missing backend."""
+
+
+class TensorShapeError(EngineError):
+    """An array has the wrong shape or dtype for where it was put."""
