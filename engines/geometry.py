@@ -97,24 +97,36 @@ def cut_crops(image: npt.NDArray[np.uint8], boxes_xyxy_px: Float, crop_wh: tuple
     """
     import cv2  # late: engines imports only numpy at import time
 
-    crops = np.empty((len(boxes_xyxy_px), crop_wh[1], crop_wh[0], 3), np.uint8)
+    crops = np.zeros((len(boxes_xyxy_px), crop_wh[1], crop_wh[0], 3), np.uint8)
     for crop, box in zip(crops, np.asarray(boxes_xyxy_px, np.float64), strict=True):
-        source, offset, shrink = image, np.zeros(2), 1
-        while (box[2] - box[0]) / crop_wh[0] / shrink > 2.5 and min(source.shape[:2]) > 1:
-            # a bilinear warp skips pixels when it shrinks by more than two: halve the needed part first
-            if shrink == 1:
-                x0, y0 = np.clip(np.floor(box[:2]) - 8, 0, None).astype(int)
-                x1, y1 = np.maximum(np.ceil(box[2:]) + 8, 1).astype(int)
-                source, offset = source[y0:y1, x0:x1], np.array([x0, y0], float)
-                if source.size == 0:
-                    break
-            half = (max(1, source.shape[1] // 2), max(1, source.shape[0] // 2))
-            source, shrink = cv2.resize(source[: half[1] * 2, : half[0] * 2], half, interpolation=cv2.INTER_AREA), shrink * 2
+        source, offset, shrink = _halved(image, box, crop_wh)
         if source.size == 0:
-            crop[:] = 0
             continue
-        scale = np.array([(box[2] - box[0]) / crop_wh[0], (box[3] - box[1]) / crop_wh[1]]) / shrink
+        scale = (box[2:] - box[:2]) / crop_wh / shrink
         start = (box[:2] - offset) / shrink + scale / 2 - 0.5  # centre of the crop's first pixel, in pixel indices
         matrix = np.array([[scale[0], 0, start[0]], [0, scale[1], start[1]]])
         cv2.warpAffine(source, matrix, crop_wh, dst=crop, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
     return crops
+
+
+def _halved(
+    image: npt.NDArray[np.uint8], box: npt.NDArray[np.float64], crop_wh: tuple[int, int]
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float64], int]:
+    """Halve the part of a picture under a box until a bilinear warp, which skips pixels beyond 2:1, can do the rest.
+
+    Returns:
+        The (maybe shrunk) part; the pixel where it starts in the picture; by how much it was shrunk.
+    """
+    import cv2
+
+    ratio = (box[2] - box[0]) / crop_wh[0]
+    if ratio <= 2.5:
+        return image, np.zeros(2), 1
+    first = np.maximum(np.floor(box[:2]) - 8, 0).astype(int)
+    last = np.maximum(np.ceil(box[2:]) + 8, 0).astype(int)
+    part, shrink = image[first[1] : last[1], first[0] : last[0]], 1
+    while ratio / shrink > 2.5 and min(part.shape[:2]) > 1:
+        half = (part.shape[1] // 2, part.shape[0] // 2)
+        part = cv2.resize(part[: half[1] * 2, : half[0] * 2], half, interpolation=cv2.INTER_AREA)
+        shrink *= 2
+    return part, first.astype(np.float64), shrink

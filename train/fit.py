@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import csv
 import math
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -88,7 +87,7 @@ class Fitter:
             "best": self.best,
         }
         torch.save(state, path.with_suffix(".tmp"))
-        os.replace(path.with_suffix(".tmp"), path)
+        path.with_suffix(".tmp").replace(path)
         self.saved_at = time.monotonic()
 
     def learning_rate(self) -> float:
@@ -164,7 +163,9 @@ def fit(
             _log(config, {"step": fitter.step, **{f"val_{k}": v for k, v in scores.items()}}, "val.csv")
             if scores["score"] <= fitter.best:
                 fitter.best = scores["score"]
-                torch.save({"model": fitter.averaged.state_dict(), "config": str(asdict(config))}, config.out_dir / "best.pt")
+                torch.save(
+                    {"model": fitter.averaged.state_dict(), "config": str(asdict(config))}, config.out_dir / "best.pt"
+                )
             since = time.monotonic()
     fitter.save()
     return fitter.averaged

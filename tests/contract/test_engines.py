@@ -1,0 +1,131 @@
+"""What every backend must do; TensorRT has to pass the same tests where a driver is."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from engines.errors import EngineError, TensorShapeError
+from engines.runtime import open_engine
+from tests.engines.tiny_models import counting_lifter, wrong_keep_spec
+
+BACKENDS = ["ort"]
+
+
+@pytest.fixture(params=BACKENDS)
+def lifter(request, tmp_path):
+    engine = open_engine(counting_lifter(tmp_path / "lifter.onnx"), request.param)
+    yield engine
+    engine.close()
+
+
+def feed(people: int, seed: int = 0) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return {
+        "xy": rng.normal(size=(people, 17, 2)).astype(np.float32),
+        "score": rng.random((people, 17)).astype(np.float32),
+        "dt_s": np.zeros(people, np.float32),
+    }
+
+
+def counts(engine, keys, reset=()) -> list[float]:
+    """Frames since reset of each row, read back from the model's answer."""
+    x = feed(len(keys))
+    return (engine.run(x, keys, reset)["xyz_m"][:, 0, 2] / x["score"][:, 0]).round(3).tolist()
+
+
+def test_state_is_carried_by_key_not_by_row(lifter):
+    assert counts(lifter, ["a"]) == [1]
+    assert counts(lifter, ["a", "b"]) == [2, 1]
+    assert counts(lifter, ["b", "a"]) == [2, 3]
+    assert counts(lifter, ["c", "a", "b"]) == [1, 4, 3]
+
+
+def test_absent_key_is_forgotten(lifter):
+    counts(lifter, [1, 2])
+    counts(lifter, [2])
+    assert counts(lifter, [1, 2]) == [1, 3]
+    assert counts(lifter, []) == []
+    assert counts(lifter, [1, 2]) == [1, 1]
+
+
+def test_reset_is_per_row(lifter):
+    for _ in range(3):
+        counts(lifter, [1, 2, 3])
+    assert counts(lifter, [1, 2, 3], reset={2}) == [4, 1, 4]
+    assert counts(lifter, [1, 2, 3]) == [5, 2, 5]
+
+
+def test_outputs_are_the_callers_own(lifter):
+    x = feed(2)
+    first = lifter.run(x, [0, 1])["xyz_m"]
+    before = first.copy()
+    for _ in range(3):
+        lifter.run(feed(2, seed=5), [0, 1])
+    np.testing.assert_array_equal(first, before)
+
+
+def test_outputs_have_the_shapes_and_dtypes_of_the_spec(lifter):
+    out = lifter.run(feed(3), "abc")
+    assert {k: (v.shape, v.dtype.name) for k, v in out.items()} == {
+        "xyz_m": ((3, 17, 3), "float32"),
+        "root_m": ((3, 3), "float32"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"xy": np.zeros((1, 17, 3), np.float32)}, r"xy must be \(2, 17, 2\) float32, got \(1, 17, 3\) float32"),
+        ({"score": np.zeros((2, 17))}, r"score must be .* got \(2, 17\) float64"),
+        ({"dt_s": None}, "missing input 'dt_s'"),
+    ],
+)
+def test_wrong_input_is_named(lifter, change, words):
+    inputs = {k: v for k, v in {**feed(2), **change}.items() if v is not None}
+    with pytest.raises(TensorShapeError, match=words):
+        lifter.run(inputs, [0, 1])
+
+
+def test_twin_keys_are_refused(lifter):
+    with pytest.raises(TensorShapeError, match="distinct"):
+        lifter.run(feed(2), [1, 1])
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+class TestBadFiles:
+    def test_missing(self, backend, tmp_path):
+        with pytest.raises(EngineError, match="no model file"):
+            open_engine(tmp_path / "none.onnx", backend)
+
+    def test_garbage(self, backend, tmp_path):
+        path = tmp_path / "bad.onnx"
+        path.write_bytes(b"\x08\x07garbage" * 100)
+        with pytest.raises(EngineError, match="damaged or not an ONNX file"):
+            open_engine(path, backend)
+
+    def test_truncated(self, backend, tmp_path):
+        path = counting_lifter(tmp_path / "cut.onnx")
+        path.write_bytes(path.read_bytes()[:300])
+        with pytest.raises(EngineError, match=r"cut\.onnx"):
+            open_engine(path, backend)
+
+    def test_foreign(self, backend, tmp_path):
+        path = counting_lifter(tmp_path / "foreign.onnx", metadata={"author": "somebody"})
+        with pytest.raises(EngineError, match="not a posestream model"):
+            open_engine(path, backend)
+
+    def test_metadata_that_contradicts_the_graph(self, backend, tmp_path):
+        path = counting_lifter(tmp_path / "liar.onnx", spec=wrong_keep_spec())
+        with pytest.raises(EngineError, match="export the model again"):
+            open_engine(path, backend)
+
+    def test_other_schema_version(self, backend, tmp_path):
+        path = counting_lifter(tmp_path / "new.onnx", metadata={"posestream": '{"schema": 99}'})
+        with pytest.raises(EngineError, match="schema 99, this program reads schema 1"):
+            open_engine(path, backend)
+
+
+def test_unknown_backend_is_refused(tmp_path):
+    with pytest.raises(EngineError, match="unknown backend 'cuda'"):
+        open_engine(counting_lifter(tmp_path / "x.onnx"), "cuda")
