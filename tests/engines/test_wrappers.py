@@ -51,7 +51,7 @@ def lifter(tmp_path):
 
 def frames_of(lifter, time_s, keys, reset=()):
     ones = np.ones((len(keys), 17), np.float32)
-    xyz, root, filled = lifter.lift(
+    xyz, _, filled = lifter.lift(
         np.zeros((len(keys), 17, 2), np.float32), ones, time_s, (640, 480), 500.0, keys, reset
     )
     return xyz[:, 3, 2].tolist(), filled.tolist()
