@@ -13,9 +13,10 @@ from engines.runtime import Engine
 
 @dataclass(slots=True)
 class _History:
-    """What the host remembers of one person: when the last frame was, and how many there were."""
+    """What the host remembers of one person: last step, last frame in view, and how many frames in view."""
 
-    pts_s: float
+    step_s: float
+    seen_s: float
     frames: int
 
 
@@ -42,7 +43,8 @@ class Lifter:
     ) -> tuple[Float, Float, Float]:
         """Lift one frame.
 
-        A person whose last frame is longer ago than the model's `max_gap_s` starts afresh.
+        A person who is not in the call coasts: their memory takes a step without joints, so that a frame or two
+        of weak detections do not throw it away. After the model's `max_gap_s` they start afresh.
 
         Args:
             xy_px: (P, 17, 2) joints in pixels.
@@ -57,20 +59,24 @@ class Lifter:
             xyz_m (P, 17, 3) in camera axes with the pelvis at the origin; root_m (P, 3) pelvis in camera space;
             filled (P,) 0..1, share of the receptive field that holds real history.
         """
-        fresh = {k for k in keys if k in reset or k not in self._history or self._gap(k, time_s)}
-        dt_s = np.array([0.0 if k in fresh else time_s - self._history[k].pts_s for k in keys], np.float32)
-        self._history = {k: _History(time_s, 1 if k in fresh else self._history[k].frames + 1) for k in keys}
-        if len(keys) == 0:
+        self._history = {k: h for k, h in self._history.items() if 0 <= time_s - h.seen_s <= self.max_gap_s}
+        fresh = {k for k in keys if k in reset or k not in self._history}
+        for key in fresh:
+            self._history[key] = _History(time_s, time_s, 0)
+        rows = [*keys, *(k for k in self._history if k not in keys)]  # the coasting ones last
+        dt_s = np.array([time_s - self._history[k].step_s for k in rows], np.float32)
+        for key in rows:
+            self._history[key].step_s = time_s
+        for key in keys:
+            self._history[key].seen_s = time_s
+            self._history[key].frames += 1
+        if not rows:
             return np.zeros((0, 17, 3), np.float32), np.zeros((0, 3), np.float32), np.zeros(0, np.float32)
-        out = self.engine.run(
-            {"xy": pixels_to_rays(xy_px, image_wh, focal_px), "score": score.astype(np.float32), "dt_s": dt_s},
-            keys,
-            fresh,
-        )
+        idle = ((0, len(rows) - len(keys)),)
+        rays = np.pad(pixels_to_rays(xy_px, image_wh, focal_px), (*idle, (0, 0), (0, 0)))
+        scores = np.pad(score.astype(np.float32), (*idle, (0, 0)))
+        out = self.engine.run({"xy": rays, "score": scores, "dt_s": dt_s}, rows, fresh)
+        people = len(keys)
         frames = np.array([self._history[k].frames for k in keys], np.float32)
         filled = np.minimum(frames / self.receptive_field, 1).astype(np.float32)
-        return out["xyz_m"].astype(np.float32), out["root_m"].astype(np.float32), filled
-
-    def _gap(self, key: Hashable, time_s: float) -> bool:
-        past_s = time_s - self._history[key].pts_s
-        return past_s > self.max_gap_s or past_s < 0
+        return out["xyz_m"][:people].astype(np.float32), out["root_m"][:people].astype(np.float32), filled

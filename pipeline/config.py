@@ -58,8 +58,8 @@ class ModelConfig:
         threads: CPU threads of one call of one model.
     """
 
-    finder: str = "finder"
-    detector: str = "detector"
+    finder: str = "finder-mnv2"
+    detector: str = "detector-mnv2-tce64"
     lifter: str = "lifter-tcn"
     backend: str = "auto"
     threads: int = 1
@@ -73,13 +73,13 @@ class PoseConfig:
         focal_px: Focal length in pixels; None assumes an ordinary camera (engines.geometry.default_focal_px).
         max_people: Most people followed at once.
         smooth: Give smoothed joints beside the raw ones.
-        find_every: The finder looks at every n-th frame while people are followed.
+        find_every_s: How often the finder looks while people are followed, in seconds of the source's time.
     """
 
     focal_px: float | None = None
     max_people: int = 4
     smooth: bool = False
-    find_every: int = 10
+    find_every_s: float = 0.33
 
 
 @dataclass(frozen=True, slots=True)

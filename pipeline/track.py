@@ -133,7 +133,9 @@ class Tracker:
         """
         for track, xy, s in zip(self.tracks, xy_px, score, strict=True):
             track.age += 1
-            track.good = bool(np.sort(s)[len(s) // 2 :].mean() >= self.config.good_score)
+            track.good = bool(np.sort(s)[len(s) // 2 :].mean() >= self.config.good_score) and not self._collapsed(
+                track, xy, s
+            )
             if track.good:
                 track.last_good_s = time_s
                 self._follow(track, xy, s, image_wh)
@@ -148,6 +150,12 @@ class Tracker:
         for track in self.tracks:
             track.fresh = False
         return report
+
+    def _collapsed(self, track: Track, xy: Float, score: Float) -> bool:
+        """Whether the seen joints lie on top of each other: no person, whatever the scores say."""
+        seen = xy[score >= self.config.joint_score]
+        extent = np.ptp(seen, axis=0).max() if len(seen) else 0.0
+        return bool(extent < 0.1 * (track.box_xyxy_px[2:] - track.box_xyxy_px[:2]).max())
 
     def _follow(self, track: Track, xy: Float, score: Float, image_wh: tuple[int, int]) -> None:
         """Move a track's box towards the extent of its seen joints."""

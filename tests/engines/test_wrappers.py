@@ -51,9 +51,7 @@ def lifter(tmp_path):
 
 def frames_of(lifter, time_s, keys, reset=()):
     ones = np.ones((len(keys), 17), np.float32)
-    xyz, _, filled = lifter.lift(
-        np.zeros((len(keys), 17, 2), np.float32), ones, time_s, (640, 480), 500.0, keys, reset
-    )
+    xyz, _, filled = lifter.lift(np.zeros((len(keys), 17, 2), np.float32), ones, time_s, (640, 480), 500.0, keys, reset)
     return xyz[:, 3, 2].tolist(), filled.tolist()
 
 
@@ -77,7 +75,11 @@ def test_lifter_tells_the_model_the_time_step(lifter):
     np.testing.assert_allclose(root, 0.04, atol=1e-6)  # root_m of the tiny model: joint 0 (all zero here) + dt
 
 
-def test_lifter_with_nobody_forgets(lifter):
+def test_absent_person_coasts_and_is_forgotten_after_the_gap(lifter):
     frames_of(lifter, 0.0, [7])
-    frames_of(lifter, 0.1, [])
-    assert frames_of(lifter, 0.2, [7]) == ([1], [0.25])
+    assert frames_of(lifter, 0.1, []) == ([], [])
+    assert frames_of(lifter, 0.2, [8]) == ([1], [0.25])
+    # four steps of memory, one without joints and one while 8 alone was in view; two frames in view
+    assert frames_of(lifter, 0.3, [8, 7]) == ([2, 4], [0.5, 0.5])
+    frames_of(lifter, 0.5, [])
+    assert frames_of(lifter, 0.81, [7]) == ([1], [0.25])

@@ -65,7 +65,10 @@ def counting_lifter(path: Path, spec: EngineSpec = LIFTER_SPEC, metadata: dict[s
 
 
 def drifting_detector(path: Path, input_wh: tuple[int, int] = (12, 16)) -> Path:
-    """Write a detector that puts every joint at (mean red, mean green) of the crop and scores with mean blue / 255."""
+    """Write a detector whose joints lie in a fixed pattern about (mean red, mean green) of the crop.
+
+    The pattern spans 0.8 of the crop; its joint 0 is the middle. The score is mean blue / 255.
+    """
     f32 = TensorProto.FLOAT
     width, height = input_wh
     spec = EngineSpec(
@@ -94,7 +97,8 @@ def drifting_detector(path: Path, input_wh: tuple[int, int] = (12, 16)) -> Path:
         helper.make_node("ReduceMean", ["pixels", "plane"], ["means"], keepdims=1),  # (people, 1, 1, 3)
         helper.make_node("Squeeze", ["means", "axis1"], ["means3"]),  # (people, 1, 3)
         helper.make_node("Split", ["means3", "split"], ["xy1", "blue"], axis=2),
-        helper.make_node("Tile", ["xy1", "repeat"], ["xy"]),
+        helper.make_node("Tile", ["xy1", "repeat"], ["xy17"]),
+        helper.make_node("Add", ["xy17", "pattern"], ["xy"]),
         helper.make_node("Squeeze", ["blue", "axis2"], ["blue2"]),
         helper.make_node("Tile", ["blue2", "repeat2"], ["blue17"]),
         helper.make_node("Div", ["blue17", "full"], ["score"]),
@@ -102,9 +106,12 @@ def drifting_detector(path: Path, input_wh: tuple[int, int] = (12, 16)) -> Path:
         helper.make_node("Mul", ["keep2", "count_in"], ["kept"]),
         helper.make_node("Add", ["kept", "one"], ["count_out"]),
     ]
+    pattern = np.random.default_rng(0).uniform(-0.4, 0.4, (1, 17, 2)).astype(np.float32)
+    pattern[0, :5] = [[0, 0], [-0.4, -0.4], [0.4, -0.4], [-0.4, 0.4], [0.4, 0.4]]
+    pattern *= np.float32(input_wh)
     constants = {
         "plane": np.int64([1, 2]), "axis1": np.int64([1]), "axis2": np.int64([2]), "split": np.int64([2, 1]),
-        "repeat": np.int64([1, 17, 1]), "repeat2": np.int64([1, 17]), "full": np.float32(255), "one": np.float32(1),
+        "pattern": pattern, "repeat": np.int64([1, 17, 1]), "repeat2": np.int64([1, 17]), "full": np.float32(255), "one": np.float32(1),
     }  # fmt: skip
     initializers = [numpy_helper.from_array(np.asarray(v), k) for k, v in constants.items()]
     return _write(path, nodes, inputs, outputs, initializers, spec, None)

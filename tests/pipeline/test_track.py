@@ -104,6 +104,12 @@ def test_broken_joints_move_no_box(score):
     np.testing.assert_array_equal(tracker.tracks[0].box_xyxy_px, before)
 
 
+def test_joints_in_one_spot_are_no_person():
+    tracker = Tracker()
+    tracker.propose(box(200, 200), 0.0)
+    assert see(tracker, [np.full((17, 2), 300, np.float32)], 0.0).tolist() == [False]
+
+
 def test_ids_are_never_used_twice():
     tracker = Tracker()
     seen = set()
