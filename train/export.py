@@ -80,17 +80,28 @@ def export_model(
     return worst
 
 
+class _Positional(nn.Module):
+    """Gives every module the one signature that the exporter's shape table then fits."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, *tensors: Tensor) -> Tensor | tuple[Tensor, ...]:
+        return self.module(*tensors)
+
+
 def _to_onnx(module: nn.Module, args: tuple[Tensor, ...], spec: EngineSpec, dynamic_people: bool) -> onnx.ModelProto:
     people = torch.export.Dim(PEOPLE)
     with torch.no_grad():
         program = torch.onnx.export(
-            module,
+            _Positional(module),
             args,
             dynamo=True,
             opset_version=OPSET,
             input_names=list(spec.input_names),
             output_names=list(spec.output_names),
-            dynamic_shapes=tuple({0: people} for _ in args) if dynamic_people else None,
+            dynamic_shapes=(tuple({0: people} for _ in args),) if dynamic_people else None,
             external_data=False,
             verbose=False,
         )
