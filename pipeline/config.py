@@ -128,20 +128,20 @@ class RunConfig:
 
 @dataclass(frozen=True, slots=True)
 class LinkConfig:
-    """One outgoing link of a stage.
+    """A link as one of its ends sees it.
 
     Attributes:
         endpoint: ZeroMQ address: "ipc://..." in the run's private directory, or "tcp://127.0.0.1:port".
-        publish: True for a PUB socket that the stage binds, False for a PUSH socket that connects to its reader.
-        policy: Of a PUSH link.
-        depth: Messages that may wait on either side of an EVERY link or for one subscriber.
+        policy: Of both ends of a PUSH/PULL link; not for PUB.
+        depth: Messages that may wait on either side of an EVERY link, or for one subscriber.
+        publish: The writing end is a PUB socket that binds, not a PUSH socket that connects to its reader.
         preview: False takes the preview picture out before sending.
     """
 
     endpoint: str
-    publish: bool = False
     policy: Policy = Policy.EVERY
     depth: int = 2
+    publish: bool = False
     preview: bool = True
 
 
@@ -154,7 +154,7 @@ class StageConfig:
         target: Dotted name of `make(config) -> handler`, e.g. "pipeline.lift:make"; with `own_loop` of a
             function `(config, lifeline) -> None` that does everything itself (the viewer).
         run: The run it belongs to.
-        reads: Endpoint that the stage binds and reads; None for a source, or with `own_loop`.
+        reads: The link that the stage reads; None for a source, or with `own_loop`.
         writes: Where its messages go.
         subscribe: Endpoint of the run's PUB link, for the viewer.
         own_loop: See `target`.
@@ -164,13 +164,14 @@ class StageConfig:
         attempt: 0 at first, counting restarts.
         first_seq: `Stamp.seq` of the first frame to give out: after a restart decode goes on from there, and a
             file skips the frames before it.
+        stop_s: How long it may take to leave once its lifeline is closed.
         log_path: File that takes the process's log and stderr; None leaves them on the terminal.
     """
 
     name: str
     target: str
     run: RunConfig
-    reads: str | None = None
+    reads: LinkConfig | None = None
     writes: tuple[LinkConfig, ...] = ()
     subscribe: str | None = None
     own_loop: bool = False
@@ -178,4 +179,5 @@ class StageConfig:
     told: bool = False
     attempt: int = 0
     first_seq: int = 0
+    stop_s: float = 3.0
     log_path: Path | None = None

@@ -64,19 +64,19 @@ class Sender:
 class Receiver:
     """The reading end of a PUSH link: binds its endpoint."""
 
-    def __init__(self, context: zmq.Context[Any], endpoint: str, policy: Policy, depth: int = 2) -> None:
+    def __init__(self, context: zmq.Context[Any], link: LinkConfig) -> None:
         """Open it.
 
         Raises:
             OutputError: If the endpoint cannot be bound.
         """
         self.socket = context.socket(zmq.PULL)
-        _set_options(self.socket, policy, depth)
+        _set_options(self.socket, link.policy, link.depth)
         try:
-            self.socket.bind(endpoint)
+            self.socket.bind(link.endpoint)
         except zmq.ZMQError as error:
             self.socket.close()
-            raise OutputError(f"cannot open the link {endpoint}: {error}") from error
+            raise OutputError(f"cannot open the link {link.endpoint}: {error}") from error
 
     def try_receive(self) -> Message | None:
         """Return the next message, or None if there is none now.

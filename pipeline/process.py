@@ -1,0 +1,72 @@
+"""What a child process does around its stage: settle in, run it, report why it failed."""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import logging
+import os
+import signal
+import sys
+import traceback
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from engines.errors import EngineError
+from pipeline.config import StageConfig
+from pipeline.errors import OutputError, PipelineError, SourceError, UsageError
+from pipeline.lifeline import Lifeline, Stopped
+from pipeline.messages import StageStatus
+
+
+def stage_main(config: StageConfig, connection: Connection[bytes, bytes]) -> None:
+    """Run a row of the process table: the target of every child process."""
+    _settle(config)
+    lifeline = Lifeline(connection)
+    try:
+        # Imported here, so that a fault in a stage's own imports is reported like any other.
+        from pipeline.stage import load, run_stage
+
+        if config.own_loop:
+            load(config.target)(config, lifeline)
+            lifeline.report(StageStatus(stage=config.name, state="finished"))
+        else:
+            run_stage(config, lifeline)
+    except Stopped:
+        return
+    except Exception as error:
+        logging.getLogger(config.name).exception("stage failed")
+        with contextlib.suppress(Stopped):
+            lifeline.report(_failure(config, error))
+        sys.exit(1)
+
+
+def _failure(config: StageConfig, error: Exception) -> StageStatus:
+    explained = isinstance(error, PipelineError | EngineError)
+    facts = {
+        "exit_code": getattr(error, "exit_code", 1),
+        "hint": getattr(error, "hint", ""),
+        # A missing input or a full disk would be the same after a restart.
+        "permanent": isinstance(error, SourceError | OutputError | UsageError),
+    }
+    return StageStatus(
+        stage=config.name,
+        state="failed",
+        error=str(error) if explained else f"{type(error).__name__}: {error}",
+        traceback=traceback.format_exc(),
+        facts=facts,
+    )
+
+
+def _settle(config: StageConfig) -> None:
+    """Make the process a good child: the supervisor alone answers signals, errors go to the run's log."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if config.log_path is not None and not config.run.debug:
+        log = os.open(config.log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        os.dup2(log, 2)  # native libraries write there too
+        os.close(log)
+    faulthandler.enable()
+    logging.basicConfig(format=f"%(asctime)s {config.name}[%(process)d] %(levelname)s %(message)s", level=logging.INFO)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/comm").write_text(f"ps-{config.name}")

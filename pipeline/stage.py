@@ -1,0 +1,244 @@
+"""The one loop that every stage runs, and the process around it.
+
+A stage is `make(config: StageConfig) -> handler`. The loop owns sockets, lifeline, time stamps, drops,
+status, end of stream and crash; a stage file holds none of that.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from typing import Any, Protocol
+
+import zmq
+
+from pipeline.config import StageConfig
+from pipeline.errors import UsageError, WireError
+from pipeline.lifeline import END, FINISHING, GO, READY, Lifeline, Stopped
+from pipeline.links import Receiver, Sender
+from pipeline.messages import EndOfStream, Frame, Message, People2D, People3D, StageStatus
+from pipeline.timing import Meter
+from pipeline.wire import pack
+
+STATUS_EVERY_S = 1.0
+Given = Iterable[Message] | Message | None
+
+
+class Handler(Protocol):
+    """A stage that reads.
+
+    Optional methods: `finish(end: EndOfStream)` completes its files; `told(status: StageStatus)` hears of other
+    stages, in rows with `told`; `close()`.
+    """
+
+    def handle(self, message: Any) -> Given:
+        """Take one message, give none, one or several."""
+
+    def facts(self) -> dict[str, Any]:
+        """Return plain data about what runs: models, backend. "note" becomes the status line's note."""
+
+
+class Source(Protocol):
+    """A stage that has no input. Optional method: `close()`."""
+
+    def messages(self) -> Iterator[Frame | None]:
+        """Yield frames, and None at least twice a second while there is none: the loop must come round."""
+
+    def facts(self) -> dict[str, Any]:
+        """Return plain data about the source: size, fps, frames. "note" becomes the status line's note."""
+
+
+def load(target: str) -> Callable[..., Any]:
+    """Import what a dotted name such as "pipeline.lift:make" names.
+
+    Raises:
+        UsageError: If the module has no such function.
+    """
+    module, _, name = target.partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]
+    except AttributeError as error:
+        raise UsageError(f"{module} has no function {name!r}") from error
+
+
+def run_stage(config: StageConfig, lifeline: Lifeline) -> None:
+    """Run a stage until its lifeline closes.
+
+    Raises:
+        Stopped: When the lifeline closes: the only way out, but for the stage's own errors.
+    """
+    context: zmq.Context[Any] = zmq.Context()
+    loop, handler = None, None
+    try:
+        loop = _Loop(config, lifeline, context)
+        loop.report("starting")
+        handler = loop.handler = load(config.target)(config)
+        loop.produce(handler) if config.reads is None else loop.consume(handler)
+    finally:
+        if handler is not None and hasattr(handler, "close"):
+            handler.close()
+        context.destroy(linger=0)
+
+
+class _Loop:
+    """Sockets, lifeline and counters of one stage."""
+
+    def __init__(self, config: StageConfig, lifeline: Lifeline, context: zmq.Context[Any]) -> None:
+        self.handler: Any = None
+        self._config, self._lifeline = config, lifeline
+        self._state = "starting"
+        self._senders = [Sender(context, link) for link in config.writes]
+        self._receiver = Receiver(context, config.reads) if config.reads else None
+        self._meter = Meter(config.name, config.first_seq)
+        self._next_status_s = 0.0
+        self._note = ""
+        self._going = self._ending = False
+
+    # ---- the two loops
+
+    def produce(self, source: Source) -> None:
+        """Give out a source's frames, then the end of the stream; stay until the lifeline closes."""
+        self.report("starting", READY)
+        while not self._going:
+            self._wait(None)
+        self._start()
+        frames = source.messages()
+        cpu_s = time.process_time()
+        for frame in frames:
+            self._listen()
+            if self._ending:
+                break
+            if frame is None:
+                self._tick()
+                continue
+            self._meter.take(frame.stamp.seq)
+            now_s = time.process_time()  # not wall time: a source waits for its next frame
+            self._emit([frame], (now_s - cpu_s) * 1e3)
+            cpu_s = time.process_time()
+        self._finish(EndOfStream(last_seq=self._meter.last_seq, reason="stopped" if self._ending else "end"))
+
+    def consume(self, handler: Handler) -> None:
+        """Handle messages up to the end of the stream; stay until the lifeline closes."""
+        self._start()
+        try:
+            end = self._handle_all(handler)
+        except Stopped:
+            self._complete(EndOfStream(last_seq=self._meter.last_seq, reason="stopped"))
+            raise
+        self._meter.end(end.last_seq)
+        self.report("running", FINISHING)
+        self._complete(end)
+        self._finish(end)
+
+    def _handle_all(self, handler: Handler) -> EndOfStream:
+        while True:
+            message = self._receive()
+            if isinstance(message, EndOfStream):
+                return message
+            if isinstance(message, Frame | People2D | People3D):
+                self._meter.take(message.stamp.seq)
+                start_ns = time.monotonic_ns()
+                given = _as_list(handler.handle(message))
+                self._emit(given, (time.monotonic_ns() - start_ns) / 1e6)
+
+    def _complete(self, end: EndOfStream) -> None:
+        if hasattr(self.handler, "finish"):
+            self.handler.finish(end)
+
+    def _finish(self, end: EndOfStream) -> None:
+        # The end marker is on its way once the reader has it; a sender that left now would take it along.
+        self._send(end)
+        self.report("finished")
+        while True:
+            self._wait(None)
+
+    # ---- messages
+
+    def _receive(self) -> Message | None:
+        assert self._receiver is not None
+        self._wait(self._receiver.socket)
+        try:
+            return self._receiver.try_receive()
+        except WireError as error:
+            if not self._config.run.live:
+                raise
+            self._note = f"ignored an unreadable message: {error}"
+            logging.getLogger(self._config.name).warning(self._note)
+            return None
+
+    def _emit(self, given: list[Message], took_ms: float) -> None:
+        self._meter.spent(took_ms)
+        for message in given:
+            now_ns = time.monotonic_ns()
+            if isinstance(message, Frame | People2D | People3D):
+                message.stamp.t_stage_ns[self._config.name] = now_ns
+                self._meter.give(message, now_ns)
+            if isinstance(message, People2D | People3D):
+                message = replace(message, dropped=self._meter.dropped)
+            self._send(message)
+        self._tick()
+
+    def _send(self, message: Message) -> None:
+        packed: dict[bool, bytes] = {}
+        for sender in self._senders:
+            bare = not sender.link.preview and isinstance(message, People2D | People3D)
+            if bare not in packed:
+                packed[bare] = pack(replace(message, preview=None) if bare else message)  # type: ignore[call-arg]
+            while not sender.try_send(packed[bare]):
+                self._wait(sender.socket, zmq.POLLOUT)
+
+    # ---- lifeline and status
+
+    def _wait(self, socket: zmq.Socket[Any] | None, event: int = zmq.POLLIN) -> None:
+        """Wait for a socket, or without one for the lifeline; report every second meanwhile."""
+        poller = zmq.Poller()
+        poller.register(self._lifeline.fileno(), zmq.POLLIN)
+        if socket is not None:
+            poller.register(socket, event)
+        while True:
+            self._tick()
+            ready = dict(poller.poll(max(0.0, self._next_status_s - time.monotonic()) * 1e3))
+            if self._lifeline.fileno() in ready:
+                self._listen()
+            if socket is None or socket in ready:
+                return
+
+    def _listen(self) -> None:
+        for word in self._lifeline.read():
+            self._going |= word == GO
+            self._ending |= word == END
+            if isinstance(word, StageStatus):
+                self._pass_on(word)
+
+    def _pass_on(self, status: StageStatus) -> None:
+        data = pack(status)
+        for sender in self._senders:
+            if sender.link.publish:
+                sender.try_send(data)
+        if hasattr(self.handler, "told"):
+            self.handler.told(status)
+
+    def _start(self) -> None:
+        self._meter.start_clock()
+        self.report("running")
+
+    def _tick(self) -> None:
+        if time.monotonic() >= self._next_status_s:
+            self.report(self._state)
+
+    def report(self, state: str, note: str = "") -> None:
+        """Send a status up and remember the state."""
+        self._state = state
+        facts = dict(self.handler.facts()) if self.handler is not None else {}
+        told = str(facts.pop("note", "") or "")
+        self._next_status_s = time.monotonic() + STATUS_EVERY_S
+        self._lifeline.report(self._meter.status(state, note or told or self._note, facts))
+
+
+def _as_list(given: Given) -> list[Message]:
+    if given is None:
+        return []
+    return list(given) if isinstance(given, Iterable) else [given]
