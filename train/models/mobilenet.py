@@ -31,7 +31,13 @@ class Conv(nn.Conv2d):
     """Convolution with bias and activation, padded as TensorFlow's SAME on even sizes."""
 
     def __init__(
-        self, cin: int, cout: int, kernel: int = 1, stride: int = 1, act: Activation | None = None, depthwise: bool = False
+        self,
+        cin: int,
+        cout: int,
+        kernel: int = 1,
+        stride: int = 1,
+        act: Activation | None = None,
+        depthwise: bool = False,
     ) -> None:
         padding = kernel // 2 if stride == 1 else 0
         super().__init__(cin, cout, kernel, stride, padding, groups=cin if depthwise else 1)

@@ -1,0 +1,103 @@
+"""How right 2D joints are: PCK by torso and by person box, left/right exchanges, calibration of scores.
+
+PCK@a is the share of labelled joints within a times a reference length of the truth. "torso" is the
+distance from left shoulder to right hip (Sapp and Taskar, MODEC, CVPR 2013), people without both are left out.
+"box" is the longer side of the person's box (as in Li's thesis, section 2.8.1).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from engines.skeletons import H36M17
+
+Float = npt.NDArray[np.float32]
+Bool = npt.NDArray[np.bool_]
+
+GROUPS: dict[str, tuple[str, ...]] = {
+    "head": ("nose", "head_top"),
+    "trunk": ("pelvis", "spine", "thorax"),
+    "shoulders": ("left_shoulder", "right_shoulder"),
+    "elbows": ("left_elbow", "right_elbow"),
+    "wrists": ("left_wrist", "right_wrist"),
+    "hips": ("left_hip", "right_hip"),
+    "knees": ("left_knee", "right_knee"),
+    "ankles": ("left_ankle", "right_ankle"),
+}
+LIMBS = tuple(n for g in ("shoulders", "elbows", "wrists", "hips", "knees", "ankles") for n in GROUPS[g])
+"""The 12 joints that LSP, COCO and H36M share."""
+
+
+def rows_of(names: tuple[str, ...]) -> list[int]:
+    """Return the H36M17 indices of joint names."""
+    return [H36M17.index(n) for n in names]
+
+
+def torso_lengths(xy: Float, labelled: Bool) -> Float:
+    """Return (N,) distances from left shoulder to right hip; NaN where one is not labelled."""
+    a, b = H36M17.index("left_shoulder"), H36M17.index("right_hip")
+    length = np.linalg.norm(xy[:, a] - xy[:, b], axis=-1)
+    return np.where(labelled[:, a] & labelled[:, b], length, np.nan).astype(np.float32)
+
+
+def box_lengths(xy: Float, labelled: Bool) -> Float:
+    """Return (N,) longer sides of the boxes around the labelled joints; NaN without any."""
+    low = np.where(labelled[..., None], xy, np.inf).min(1)
+    high = np.where(labelled[..., None], xy, -np.inf).max(1)
+    return np.where(labelled.any(1), (high - low).max(-1), np.nan).astype(np.float32)
+
+
+def errors(xy: Float, truth: Float, labelled: Bool, reference: str) -> Float:
+    """Return (N, 17) distances in units of the reference, "torso" or "box"; NaN where there is no truth.
+
+    Raises:
+        ValueError: If the reference is neither.
+    """
+    if reference not in ("torso", "box"):
+        raise ValueError(f"unknown PCK reference {reference!r}; known: torso, box")
+    lengths = torso_lengths(truth, labelled) if reference == "torso" else box_lengths(truth, labelled)
+    lengths = np.where(lengths > 1, lengths, np.nan)  # a torso seen end-on measures nothing
+    away = np.linalg.norm(xy - truth, axis=-1) / lengths[:, None]
+    return np.where(labelled, away, np.nan).astype(np.float32)
+
+
+def pck(
+    xy: Float, truth: Float, labelled: Bool, share: float, reference: str, joints: tuple[str, ...] | None = None
+) -> float:
+    """Return the share of labelled joints within `share` reference lengths of the truth; NaN without any.
+
+    Args:
+        xy: (N, 17, 2) found.
+        truth: (N, 17, 2).
+        labelled: (N, 17).
+        share: E.g. 0.2.
+        reference: "torso" or "box".
+        joints: Names to count; None for all.
+    """
+    away = errors(xy, truth, labelled, reference)
+    away = away if joints is None else away[:, rows_of(joints)]
+    counted = away[np.isfinite(away)]
+    return float((counted <= share).mean()) if counted.size else float("nan")
+
+
+def exchanged(xy: Float, truth: Float, labelled: Bool) -> float:
+    """Return the share of people, with 8 or more limb joints, who fit better with left and right exchanged."""
+    limbs = rows_of(LIMBS)
+    both = labelled[:, limbs] & labelled[:, [H36M17.mirror[i] for i in limbs]]
+    count = both.sum(1)
+    straight = np.where(both, np.linalg.norm(xy - truth, axis=-1)[:, limbs], 0).sum(1)
+    swapped = np.where(both, np.linalg.norm(xy[:, list(H36M17.mirror)] - truth, axis=-1)[:, limbs], 0).sum(1)
+    counted = count >= 8
+    return float((swapped < straight)[counted].mean()) if counted.any() else float("nan")
+
+
+def calibration_error(score: Float, right: Bool, bins: int = 10) -> float:
+    """Return the expected calibration error: the mean gap between score and share of right joints, over score bins."""
+    which = np.minimum((score * bins).astype(int), bins - 1)
+    gap = 0.0
+    for b in range(bins):
+        of = which == b
+        if of.any():
+            gap += of.mean() * abs(float(score[of].mean()) - float(right[of].mean()))
+    return gap
