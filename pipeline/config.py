@@ -181,3 +181,8 @@ class StageConfig:
     first_seq: int = 0
     stop_s: float = 3.0
     log_path: Path | None = None
+
+    @property
+    def is_source(self) -> bool:
+        """True for the stage that everything begins with."""
+        return self.reads is None and not self.own_loop

@@ -18,6 +18,8 @@ from pipeline.errors import OutputError, PipelineError, SourceError, UsageError
 from pipeline.lifeline import Lifeline, Stopped
 from pipeline.messages import StageStatus
 
+ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 
 def stage_main(config: StageConfig, connection: Connection[bytes, bytes]) -> None:
     """Run a row of the process table: the target of every child process."""
@@ -60,8 +62,9 @@ def _failure(config: StageConfig, error: Exception) -> StageStatus:
 
 def _settle(config: StageConfig) -> None:
     """Make the process a good child: the supervisor alone answers signals, errors go to the run's log."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in ENDING_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING_SIGNALS)  # they were blocked for as long as nobody ignored them
     if config.log_path is not None and not config.run.debug:
         log = os.open(config.log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         os.dup2(log, 2)  # native libraries write there too

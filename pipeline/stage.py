@@ -30,25 +30,25 @@ Given = Iterable[Message] | Message | None
 class Handler(Protocol):
     """A stage that reads.
 
-    Optional methods: `finish(end: EndOfStream)` completes its files; `told(status: StageStatus)` hears of other
-    stages, in rows with `told`; `close()`.
+    Optional: `finish(end: EndOfStream)` completes its files; `told(status: StageStatus)` hears of other stages, in
+    rows with `told`; `close()`; `note`, one line for people.
     """
 
     def handle(self, message: Any) -> Given:
         """Take one message, give none, one or several."""
 
     def facts(self) -> dict[str, Any]:
-        """Return plain data about what runs: models, backend. "note" becomes the status line's note."""
+        """Return plain data about what runs: models, backend."""
 
 
 class Source(Protocol):
-    """A stage that has no input. Optional method: `close()`."""
+    """A stage that has no input. Optional: `close()`; `note`, one line for people, as it stands now."""
 
     def messages(self) -> Iterator[Frame | None]:
         """Yield frames, and None at least twice a second while there is none: the loop must come round."""
 
     def facts(self) -> dict[str, Any]:
-        """Return plain data about the source: size, fps, frames. "note" becomes the status line's note."""
+        """Return plain data about the source: size, fps, frames."""
 
 
 def load(target: str) -> Callable[..., Any]:
@@ -102,7 +102,7 @@ class _Loop:
     def produce(self, source: Source) -> None:
         """Give out a source's frames, then the end of the stream; stay until the lifeline closes."""
         self.report("starting", READY)
-        while not self._going:
+        while not (self._going or self._ending):
             self._wait(None)
         self._start()
         frames = source.messages()
@@ -233,7 +233,7 @@ class _Loop:
         """Send a status up and remember the state."""
         self._state = state
         facts = dict(self.handler.facts()) if self.handler is not None else {}
-        told = str(facts.pop("note", "") or "")
+        told = str(getattr(self.handler, "note", ""))
         self._next_status_s = time.monotonic() + STATUS_EVERY_S
         self._lifeline.report(self._meter.status(state, note or told or self._note, facts))
 
