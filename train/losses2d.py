@@ -82,7 +82,7 @@ def detector_losses(joints: Joints, batch: dict[str, Tensor]) -> dict[str, Tenso
 
     Args:
         joints: Of the B * T crops.
-        batch: As `train.data.stills.batches` yields it: (B, T, ...).
+        batch: As `train.data.people2d.batches` yields it: (B, T, ...).
     """
     size, frames = batch["xy"].shape[:2]
     flat = {key: value.flatten(0, 1) for key, value in batch.items() if key != "crops"}

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engines.skeletons import COCO17, H36M17, to_h36m17
-from train.data.stills import StillSet
+from train.data.people2d import StillSet
 from train.data.teacher import Teacher
 
 Float = npt.NDArray[np.float32]

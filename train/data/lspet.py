@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from engines.skeletons import H36M17, LSP14, to_h36m17
 from train.data.augment2d import PELVIS, THORAX, AugmentConfig
-from train.data.stills import StillSet
+from train.data.people2d import StillSet
 
 AUGMENT = AugmentConfig(upright=0.45, any_angle=0.15, tilt=40.0)
 SWAPPED_SHARE = 0.2  # labels that another network reads with left and right exchanged

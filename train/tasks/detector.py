@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from engines.spec import PEOPLE, EngineSpec, StateSpec, TensorSpec
 from train.data.augment2d import AugmentConfig
 from train.data.lspet import load_lspet
-from train.data.stills import Mixer, StillSet, batches, draw, load_shard
+from train.data.people2d import Mixer, StillSet, batches, draw, load_shard
 from train.export import export_model
 from train.fit import Batch, FitConfig, fit
 from train.losses2d import detector_losses

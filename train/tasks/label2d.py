@@ -9,7 +9,7 @@ import torch
 
 from train.data.clips import label_clip, label_noses
 from train.data.lspet import file_names, load_lspet
-from train.data.stills import save_shard
+from train.data.people2d import save_shard
 from train.data.teacher import Teacher
 from train.tasks.detector import WEIGHTS, default_data
 
