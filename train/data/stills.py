@@ -1,212 +1,144 @@
-"""Pictures of one person each with H36M17 joints, packed as JPEG, and the endless stream of batches from them."""
+"""Pictures for training detectors: cut round one person (stills) or whole with any number of people (crowds)."""
 
 from __future__ import annotations
 
-import itertools
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from engines.skeletons import H36M17
-from train.data.augment2d import AugmentConfig, Look, Occluder, crop_matrices, person_box
-from train.data.teacher import cut_view
+from train.data.motions import facing, moment
+from train.data.scenes import Person, Shot, Studio, drawn_box, look, place, visible_joints, visible_share
+from train.data.sensor import jpeg
 
-Float = npt.NDArray[np.float32]
-Image = npt.NDArray[np.uint8]
-
-HIDDEN = 0.3  # weight of a joint that is known but cannot be seen
-TORSO_SHARE, CROP_SHARE = 0.2, 0.05
-"""A joint is right within this part of the torso's length; where that is unknown, of the crop's height."""
-BORDERS = (cv2.BORDER_CONSTANT, cv2.BORDER_CONSTANT, cv2.BORDER_REPLICATE, cv2.BORDER_REFLECT_101)
+Array = npt.NDArray[np.float64]
+Row = dict[str, npt.NDArray[np.generic]]
+FULL_WH = (1280, 960)
 
 
-@dataclass(frozen=True)
-class StillSet:
-    """N labelled people.
+@dataclass(frozen=True, slots=True)
+class StillConfig:
+    """What stills look like.
 
     Attributes:
-        name: For logs.
-        jpeg: N encoded pictures.
-        xy_px: (N, 17, 2) float32 joints in their picture, corner-origin pixels.
-        weight: (N, 17) float32 how far to trust each label, 0 = no label.
-        absent: (N, 17) bool, joints known to be out of the picture: their score has to be low.
-        box_xyxy_px: (N, 4) float32 person boxes.
-        share: (N,) float32 how often to take each, relative to the others of this set.
-        following: (N,) int64 row of the same person in the clip's next frame, -1 = none.
-        augment: How to augment these pictures.
+        side_px: They are square.
+        company: Share with other people.
+        occluded: Share with something in front.
+        half_body: Share cut at hips or knees.
+        moving: Share with true motion blur (three times as slow).
     """
 
-    name: str
-    jpeg: Sequence[npt.NDArray[np.uint8]]
-    xy_px: Float
-    weight: Float
-    absent: npt.NDArray[np.bool_]
-    box_xyxy_px: Float
-    share: Float
-    following: npt.NDArray[np.int64]
-    augment: AugmentConfig = field(default_factory=AugmentConfig)
-
-    def __len__(self) -> int:
-        """Return N."""
-        return len(self.jpeg)
-
-    def picture(self, row: int) -> Image:
-        """Decode one picture, (H, W, 3) uint8 RGB."""
-        return cv2.cvtColor(cv2.imdecode(self.jpeg[row], cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    side_px: int = 320
+    company: float = 0.3
+    occluded: float = 0.3
+    half_body: float = 0.16
+    moving: float = 0.06
 
 
-def save_shard(path: Path, stills: StillSet) -> None:
-    """Write a set as one npz in the layout that `load_shard` reads."""
-    starts = np.cumsum([0, *(len(j) for j in stills.jpeg)])
-    np.savez(
-        path, jpeg=np.concatenate(stills.jpeg), jpeg_start=starts, xy_px=stills.xy_px, weight=stills.weight,
-        visible=(stills.weight > 0), box_xyxy_px=stills.box_xyxy_px, following=stills.following, share=stills.share,
-    )  # fmt: skip
+def _viewpoint(rng: np.random.Generator, turn: float, distance_m: float, aim_m: Array) -> tuple[Array, Array]:
+    """Eye and target of a hand-held or mounted camera: 0.5 to 2.3 m high, more often from the front."""
+    side = turn + (rng.normal(0, 0.9) if rng.random() < 0.6 else rng.uniform(-np.pi, np.pi))
+    height = float(np.clip(rng.normal(1.4, 0.45), 0.5, 2.3))
+    eye = aim_m * [1, 0, 1] + np.array([np.sin(side) * distance_m, height, np.cos(side) * distance_m])
+    return eye, aim_m + rng.normal(0, 0.15, 3) * distance_m * 0.4
 
 
-def load_shard(path: Path, augment: AugmentConfig | None = None) -> StillSet:
-    """Read an npz of people: ours, or rendered ones.
-
-    Arrays: `jpeg` (all files one after another), `jpeg_start` (N+1,), `xy_px` (N, 17, 2), `visible` (N, 17),
-    `box_xyxy_px` (N, 4); optional `weight`, `following`, `share`. Without `weight` the joints are exact:
-    those that are not visible but in the picture are hidden, the others absent.
-
-    Raises:
-        KeyError: If an array is missing.
-    """
-    with np.load(path) as z:
-        arrays = {name: z[name] for name in z.files}
-    starts, count = arrays["jpeg_start"], len(arrays["xy_px"])
-    jpeg = [arrays["jpeg"][a:b] for a, b in itertools.pairwise(starts)]
-    xy = arrays["xy_px"].astype(np.float32)
-    absent = np.zeros((count, 17), bool)
-    if "weight" in arrays:
-        weight = arrays["weight"].astype(np.float32)
-    else:
-        sizes = np.array([_jpeg_size(j) for j in jpeg], np.float32)
-        absent = ~((xy >= 0) & (xy <= sizes[:, None])).all(-1)
-        weight = np.where(absent, 0.0, np.where(arrays["visible"], 1.0, HIDDEN)).astype(np.float32)
-    return StillSet(
-        path.stem, jpeg, xy, weight, absent, arrays["box_xyxy_px"].astype(np.float32),
-        arrays.get("share", np.ones(count, np.float32)), arrays.get("following", np.full(count, -1, np.int64)),
-        augment or AugmentConfig(),
-    )  # fmt: skip
+def _others(studio: Studio, rng: np.random.Generator, eye: Array, frames: int) -> list[Person]:
+    """One to three people beside, behind or (one time in five) in front of the one at the origin."""
+    out: list[Person] = []
+    taken = [np.zeros(3)]
+    for _ in range(int(rng.integers(1, 4))):
+        away = np.arctan2(eye[0], eye[2])
+        front = rng.random() < 0.2
+        bearing = away + (rng.normal(0, 0.5) if front else np.pi + rng.normal(0, 1.0))
+        at = rng.uniform(0.45, 0.9 if front else 3.0) * np.array([np.sin(bearing), 0, np.cos(bearing)])
+        if min(np.linalg.norm(at - t) for t in taken) < 0.4 or np.linalg.norm((at - eye) * [1, 0, 1]) < 0.9:
+            continue
+        taken.append(at)
+        out.append(place(studio.figure(rng), moment(studio.motions, rng, frames), at, rng, 2 + len(out)))
+    return out
 
 
-def _jpeg_size(jpeg: npt.NDArray[np.uint8]) -> tuple[int, int]:
-    """Return width and height from the JPEG's frame header, without decoding it."""
-    data, at = jpeg.tobytes(), 2
-    while not (0xC0 <= data[at + 1] <= 0xCF and data[at + 1] not in (0xC4, 0xC8, 0xCC)):
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return int.from_bytes(data[at + 7 : at + 9], "big"), int.from_bytes(data[at + 5 : at + 7], "big")
+def _window(rng: np.random.Generator, xy: Array, half_body: bool) -> tuple[float, float, float]:
+    """Left, top and side of the square to cut, in pixels of the full picture."""
+    if half_body:
+        upper = xy[[0, 1, 4, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]]
+        xy = xy[[*range(17)] if rng.random() < 0.15 else [0, 1, 2, 4, 5, *range(7, 17)]] if rng.random() < 0.3 else upper
+    low, high = xy.min(0), xy.max(0)
+    reach = float((high - low).max())
+    side = reach * (rng.uniform(1.05, 1.35) if half_body else rng.uniform(1.3, 1.9))
+    middle = (low + high) / 2 + rng.normal(0, 0.05, 2) * side
+    return float(middle[0] - side / 2), float(middle[1] - side / 2), side
 
 
-Sample = dict[str, npt.NDArray[np.generic]]
+def still(studio: Studio, rng: np.random.Generator, config: StillConfig) -> tuple[Shot, Row]:
+    """Draw one picture round one person; returns it with its row of the shard."""
+    frames = 3 if rng.random() < config.moving else 1
+    what = moment(studio.motions, rng, frames, float(rng.uniform(0.008, 0.025)))
+    main = place(studio.figure(rng), what, np.zeros(3), rng, 1)
+    joints = main.joints_m[frames // 2]
+    distance = float(np.exp(rng.uniform(np.log(1.5), np.log(7.0))))
+    eye, target = _viewpoint(rng, facing(joints), distance, joints.mean(0))
+    focal = FULL_WH[0] * float(np.exp(rng.uniform(np.log(0.6), np.log(1.6))))
+    full = look(eye, target, float(rng.normal(0, 0.04)), focal, FULL_WH)
+    left, top, side = _window(rng, full.project(joints), rng.random() < config.half_body)
+    scale = config.side_px / max(side, 40.0)
+    camera = full.cropped(left, top, scale, (config.side_px, config.side_px))
+    people = [main, *(_others(studio, rng, eye, frames) if rng.random() < config.company else [])]
+    extra = [studio.seat(rng, main)] if what.seated and rng.random() < 0.8 else []
+    if rng.random() < config.occluded:
+        extra += [studio.occluder(rng, camera, joints[int(rng.integers(17))], n) for n in range(int(rng.integers(1, 3)))]
+    bearing = float(np.arctan2(eye[0] - joints[0, 0], eye[2] - joints[0, 2]))
+    shot = studio.shoot(people, extra, studio.setting(rng, bearing), camera, rng)
+    row: Row = {
+        "jpeg": jpeg(shot.image, shot.quality),
+        "xy_px": camera.project(joints).astype(np.float32),
+        "visible": visible_joints(shot, main),
+        "box_xyxy_px": drawn_box(camera, main.drawn(frames // 2)),
+    }
+    return shot, row
 
 
-def draw(rng: np.random.Generator, stills: StillSet, row: int, frames: int, texture: Image | None) -> Sample:
-    """Make one training sequence from a row of a set.
-
-    Args:
-        rng: Source of randomness.
-        stills: The set.
-        row: Which person; in a clip, the first frame.
-        frames: Length T. A still is moved about; a clip goes on with its own frames.
-        texture: A crop of another picture to cut occluders from, at least the crop's size.
-
-    Returns:
-        crops (T, H, W, 3) uint8; xy (T, 17, 2) crop pixels; weight (T, 17) of the positions; judged (T, 17) weight of
-        the scores; inside (T, 17) whether the joint is in the crop; tolerance (T,) pixels within which it is right.
-    """
-    config, rows = stills.augment, _follow(stills, row, frames)
-    xy, weight = stills.xy_px[rows], stills.weight[rows]
-    mirror = bool(rng.random() < 0.5)
-    pad = person_box(rng, config, xy[0], weight[0], stills.box_xyxy_px[row]) - stills.box_xyxy_px[row]
-    matrices = crop_matrices(rng, config, stills.box_xyxy_px[rows] + pad, xy[0], weight[0], mirror)
-    look, border = Look(rng), BORDERS[rng.integers(len(BORDERS))]
-    pictures = {r: stills.picture(r) for r in set(rows)}
-    crops = [cut_view(pictures[r], m, config.crop_wh, border) for r, m in zip(rows, matrices, strict=True)]
-    xy = np.einsum("tij,tkj->tki", matrices[:, :, :2], xy) + matrices[:, None, :, 2]
-    inside = ((xy >= 0) & (xy < config.crop_wh)).all(-1) & ~stills.absent[rows]
-    judged = ((weight > 0) | stills.absent[rows]).astype(np.float32)
-    weight = weight * inside
-    occluders = []
-    while rng.random() < config.occlude and len(occluders) < 3:
-        occluders.append(Occluder(rng, config.crop_wh, texture if rng.random() < 0.6 else None, config.drift))
-    for t, crop in enumerate(crops):
-        for occluder in occluders:
-            weight[t][occluder.cover(crop, xy[t], t)] *= HIDDEN
-        crops[t] = look.apply(crop)
-    if mirror:
-        swap = list(H36M17.mirror)
-        xy, weight, inside, judged = xy[:, swap], weight[:, swap], inside[:, swap], judged[:, swap]
-    return {
-        "crops": np.stack(crops), "xy": xy.astype(np.float32), "weight": weight.astype(np.float32),
-        "judged": judged, "inside": inside.astype(np.float32), "tolerance": _tolerance(xy, judged, config.crop_wh[1]),
-    }  # fmt: skip
+def usable(row: Row) -> bool:
+    """Whether a still shows enough of its person to learn from: six joints in view."""
+    return int(np.sum(row["visible"])) >= 6
 
 
-def _follow(stills: StillSet, row: int, frames: int) -> list[int]:
-    rows = [row]
-    while len(rows) < frames:
-        after = int(stills.following[rows[-1]])
-        rows.append(after if after >= 0 else rows[-1])
-    return rows
+def crowd(studio: Studio, rng: np.random.Generator, empty: float = 0.3) -> tuple[Shot, Row]:
+    """Draw a whole picture with nobody (a share of `empty`) or one to five people at 1 to 12 m."""
+    size = ((640, 360), (640, 360), (640, 360), (480, 360), (360, 640))[int(rng.integers(5))]
+    count = 0 if rng.random() < empty else 1 + int(rng.choice(5, p=[0.4, 0.25, 0.15, 0.12, 0.08]))
+    height = float(np.clip(rng.normal(1.5, 0.5), 0.5, 2.6))
+    focal = max(size) * float(np.exp(rng.uniform(np.log(0.55), np.log(1.4))))
+    reach = float(np.exp(rng.uniform(np.log(1.5), np.log(11.0))))
+    eye = np.array([0.0, height, reach])
+    camera = look(eye, np.array([0, rng.normal(1.0, 0.15), 0]), float(rng.normal(0, 0.03)), focal, size)
+    people: list[Person] = []
+    for n in range(count):
+        depth = reach * (1.0 if n == 0 else float(rng.uniform(0.5, 1.8)))
+        across = depth * (size[0] / 2 / focal) * float(rng.uniform(-1.0, 1.0))
+        at = np.array([across, 0, reach - depth])
+        if depth < 0.9 or any(np.linalg.norm((at - p.shift_m[0]) * [1, 0, 1]) < 0.45 for p in people):
+            continue
+        what = moment(studio.motions, rng)
+        people.append(place(studio.figure(rng), what, at, rng, 1 + n))
+    extra = []
+    if rng.random() < 0.25:
+        target = people[0].joints_m[0, int(rng.integers(17))] if people else rng.normal(0, 0.8, 3) + [0, 1, 0]
+        extra = [studio.occluder(rng, camera, target, n) for n in range(int(rng.integers(1, 3)))]
+    shot = studio.shoot(people, extra, studio.setting(rng, 0.0), camera, rng)
+    boxes, shares = _boxes(shot)
+    return shot, {"jpeg": jpeg(shot.image, shot.quality), "box_xyxy_px": boxes, "box_visible": shares}
 
 
-def _tolerance(xy: Float, judged: Float, height: int) -> Float:
-    """Return (T,) pixels: a fifth of the torso, within bounds, or 5 % of the crop where the torso is unknown."""
-    torso = np.linalg.norm(xy[:, H36M17.index("thorax")] - xy[:, H36M17.index("pelvis")], axis=-1)
-    known = judged[:, [H36M17.index("thorax"), H36M17.index("pelvis")]].min(-1) > 0
-    by_torso = np.clip(TORSO_SHARE * torso, 0.025 * height, 0.08 * height)
-    return np.where(known, by_torso, CROP_SHARE * height).astype(np.float32)
-
-
-class Mixer:
-    """Draws from several sets, each with its share of the batch."""
-
-    def __init__(self, sets: Sequence[tuple[StillSet, float]], frames: int, seed: int) -> None:
-        self.sets, self.frames, self.rng = [s for s, _ in sets], frames, np.random.default_rng(seed)
-        shares = np.array([share for _, share in sets], float)
-        self.shares = shares / shares.sum()
-        self.rows = [s.share / s.share.sum() for s in self.sets]
-        self.texture: Image | None = None
-
-    def draw(self) -> Sample:
-        """Return one sample of `draw`; its crop becomes the next one's occluders."""
-        which = int(self.rng.choice(len(self.sets), p=self.shares))
-        row = int(self.rng.choice(len(self.sets[which]), p=self.rows[which]))
-        sample = draw(self.rng, self.sets[which], row, self.frames, self.texture)
-        self.texture = sample["crops"][0].copy()
-        return sample
-
-
-def batches(make_mixer: Callable[[int], Mixer], size: int, renew_every: int = 500) -> Iterator[dict[str, torch.Tensor]]:
-    """Stack samples into batches for ever, drawn in a background thread.
-
-    Args:
-        make_mixer: Called with 0, 1, 2 ... every `renew_every` batches, so that new shards are noticed.
-        size: Sequences per batch.
-        renew_every: In batches.
-    """
-    with ThreadPoolExecutor(1) as worker:  # one: the mixer is not thread-safe, and the network needs the cores
-        mixer, count, pending = make_mixer(0), 0, deque[Future[dict[str, torch.Tensor]]]()
-        while True:
-            while len(pending) < 3:
-                if count and count % renew_every == 0:
-                    mixer = make_mixer(count // renew_every)
-                pending.append(worker.submit(_stack, mixer, size))
-                count += 1
-            yield pending.popleft().result()
-
-
-def _stack(mixer: Mixer, size: int) -> dict[str, torch.Tensor]:
-    samples = [mixer.draw() for _ in range(size)]
-    return {key: torch.from_numpy(np.stack([s[key] for s in samples])) for key in samples[0]}
+def _boxes(shot: Shot) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Boxes (B, 4) of what can be seen of each person, and the share (B,) of each that can be seen."""
+    boxes, shares = [], []
+    for person in shot.people:
+        rows, columns = np.nonzero(shot.picture.ids == person.object_id)
+        share = visible_share(shot, person)
+        if len(rows) < 12 or share < 0.05:
+            continue
+        boxes.append([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
+        shares.append(share)
+    return np.asarray(boxes, np.float32).reshape(-1, 4), np.asarray(shares, np.float32)

@@ -1,0 +1,371 @@
+"""The rasteriser: moderngl in a window-less EGL context; runs on a GPU or on Mesa's llvmpipe.
+
+Pictures are linear RGB before exposure curve, noise and compression (`train.data.sensor`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from train.data import shaders
+from train.data.body import Floats, Ints
+from train.data.lights import Light
+
+NEAR_M, FAR_M = 0.05, 200.0
+SHADOW_TILE = 512
+NO_EGL = (
+    "cannot open an EGL context for rendering ({error}). Install a driver: on Debian or Ubuntu without a GPU "
+    "`apt-get install libegl1 libegl-mesa0 libgl1-mesa-dri`, with an NVIDIA GPU its driver's EGL library, "
+    "and `pip install moderngl`."
+)
+
+
+class RendererUnavailable(RuntimeError):
+    """There is no EGL here; the message says what to install."""
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """How the slots of one object look; colours are linear RGB.
+
+    Attributes:
+        colour_a, colour_b: (8, 3), mixed by the pattern.
+        cloth: (8, 4) pattern layer, repeats per metre, bump height in metres, photo layer or -1.
+        shine: (8, 2) strength, exponent.
+        mask_rgb: (3, 3) colours painted on by the three per-vertex masks.
+    """
+
+    colour_a: Floats
+    colour_b: Floats
+    cloth: Floats
+    shine: Floats
+    mask_rgb: Floats = field(default_factory=lambda: np.zeros((3, 3), np.float32))
+
+
+@dataclass(frozen=True, slots=True)
+class Object3D:
+    """A posed surface.
+
+    Attributes:
+        position_m, normal: (V, 3) in the world.
+        rest_m, rest_normal: (V, 3) where patterns are looked up; moves with the surface.
+        marks: (V, 4) material slot and three masks.
+        triangles: (T, 3).
+        material: See Material.
+        object_id: 0..255, written to the identity map.
+        casts: Throws shadows.
+        catcher: Shows the backdrop with the shadows that fall on it.
+        near_people: Bodies keep skylight away from it (costs time per pixel).
+    """
+
+    position_m: Floats
+    normal: Floats
+    rest_m: Floats
+    rest_normal: Floats
+    marks: Floats
+    triangles: Ints
+    material: Material
+    object_id: int
+    casts: bool = True
+    catcher: bool = False
+    near_people: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Camera:
+    """A pinhole camera in the world.
+
+    Attributes:
+        eye_m: (3,).
+        axes: (3, 3), columns: the camera's right, down and forward in the world.
+        focal_px: Square pixels.
+        size_wh: Picture size.
+        centre_px: Principal point; None is the picture's centre. Off-centre for a crop of a larger picture.
+    """
+
+    eye_m: npt.NDArray[np.float64]
+    axes: npt.NDArray[np.float64]
+    focal_px: float
+    size_wh: tuple[int, int]
+    centre_px: tuple[float, float] | None = None
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        """Principal point in pixels."""
+        return self.centre_px or (self.size_wh[0] / 2, self.size_wh[1] / 2)
+
+    def cropped(self, left: float, top: float, scale: float, size_wh: tuple[int, int]) -> Camera:
+        """The camera of a crop that starts at (left, top) and is resized by `scale`."""
+        x, y = self.centre
+        return Camera(self.eye_m, self.axes, self.focal_px * scale, size_wh, ((x - left) * scale, (y - top) * scale))
+
+    def to_camera(self, xyz_m: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+        """World points (..., 3) in camera axes."""
+        return (xyz_m - self.eye_m) @ self.axes
+
+    def project(self, xyz_m: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+        """World points (..., 3) -> pixels (..., 2); meaningless behind the camera."""
+        c = self.to_camera(xyz_m)
+        return c[..., :2] / np.maximum(c[..., 2:], 1e-6) * self.focal_px + np.asarray(self.centre)
+
+    def clip(self) -> npt.NDArray[np.float64]:
+        """World -> clip matrix (4, 4); clip y points down, as rows of a picture do."""
+        w, h = self.size_wh
+        p = np.zeros((4, 4))
+        p[0, 0], p[1, 1] = 2 * self.focal_px / w, 2 * self.focal_px / h
+        p[2, 2], p[2, 3] = (FAR_M + NEAR_M) / (FAR_M - NEAR_M), -2 * FAR_M * NEAR_M / (FAR_M - NEAR_M)
+        p[0, 2], p[1, 2] = 2 * self.centre[0] / w - 1, 2 * self.centre[1] / h - 1
+        p[3, 2] = 1
+        view = np.eye(4)
+        view[:3, :3], view[:3, 3] = self.axes.T, -self.axes.T @ self.eye_m
+        return p @ view
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What was drawn.
+
+    Attributes:
+        rgb: (H, W, 3) linear.
+        ids: (H, W) uint8 object in front (0 none).
+        depth_m: (H, W) distance along the camera's axis.
+    """
+
+    rgb: Floats
+    ids: npt.NDArray[np.uint8]
+    depth_m: Floats
+
+
+def shadow_clip(towards: Floats, centre_m: Floats, radius_m: float) -> npt.NDArray[np.float64]:
+    """World -> clip matrix (4, 4) of an orthographic light that sees a ball."""
+    forward = -towards.astype(np.float64)
+    side = np.cross(forward, [0.0, 0, 1] if abs(forward[1]) > 0.9 else [0.0, 1, 0])
+    side /= np.linalg.norm(side)
+    m = np.eye(4)
+    m[:3, :3] = np.stack([side, np.cross(forward, side), forward / 4]) / radius_m  # deep: shadows fall far
+    m[:3, 3] = -m[:3, :3] @ centre_m
+    return m
+
+
+class Renderer:
+    """One GL context with pattern and photograph textures; draws many scenes."""
+
+    def __init__(self, patterns: npt.NDArray[np.uint8], photos: npt.NDArray[np.uint8], shadow_tile: int = SHADOW_TILE) -> None:
+        """Open the context.
+
+        Args:
+            patterns: (L, S, S, 3) uint8 (mix, brightness, height), tiling.
+            photos: (L, S, S, 3) uint8 sRGB.
+            shadow_tile: Pixels along a shadow map.
+
+        Raises:
+            RendererUnavailable: If moderngl or EGL is missing.
+        """
+        try:
+            import moderngl
+
+            self.gl: Any = moderngl.create_context(standalone=True, backend="egl")
+        except Exception as error:  # moderngl raises bare Exception; every cause has the same remedy
+            raise RendererUnavailable(NO_EGL.format(error=error)) from error
+        self._depth_test = moderngl.DEPTH_TEST
+        program = self.gl.program
+        self._surface = program(vertex_shader=shaders.SURFACE_VERTEX, fragment_shader=shaders.SURFACE_FRAGMENT)
+        self._back = program(vertex_shader=shaders.BACKDROP_VERTEX, fragment_shader=shaders.BACKDROP_FRAGMENT)
+        self._caster = program(vertex_shader=shaders.SHADOW_VERTEX, fragment_shader=shaders.SHADOW_FRAGMENT)
+        self._patterns, self._photos = self._array(patterns), self._array(_linear(photos))
+        self._tile = shadow_tile
+        atlas = (shadow_tile * shaders.ATLAS_COLUMNS, shadow_tile * shaders.ATLAS_ROWS)
+        self._atlas = self.gl.depth_texture(atlas)
+        self._atlas.compare_func, self._atlas.filter = "", (moderngl.NEAREST, moderngl.NEAREST)
+        self._atlas_target = self.gl.framebuffer(depth_attachment=self._atlas)
+        corners = np.array([[-1, -1], [3, -1], [-1, 3]], np.float32)
+        self._corners = self.gl.vertex_array(self._back, [(self.gl.buffer(corners.tobytes()), "2f", "corner")])
+        self._targets: dict[tuple[int, int], Any] = {}
+        self._env: tuple[int, Any] = (0, None)
+
+    @property
+    def device(self) -> str:
+        """Name of the GL renderer."""
+        return str(self.gl.info["GL_RENDERER"])
+
+    def _array(self, layers: npt.NDArray[np.uint8]) -> Any:
+        count, height, width, _ = layers.shape
+        texture = self.gl.texture_array((width, height, count), 3, np.ascontiguousarray(layers).tobytes(), alignment=1)
+        texture.build_mipmaps()
+        return texture
+
+    def _target(self, size: tuple[int, int]) -> Any:
+        if size not in self._targets:
+            colour = self.gl.texture(size, 4, dtype="f2")
+            depth = self.gl.texture(size, 1, dtype="f4")
+            self._targets[size] = self.gl.framebuffer([colour, depth], self.gl.depth_renderbuffer(size))
+        return self._targets[size]
+
+    def _environment(self, light: Light) -> Any:
+        if self._env[0] != id(light.radiance):
+            if self._env[1] is not None:
+                self._env[1].release()
+            h, w, _ = light.radiance.shape
+            texture = self.gl.texture((w, h), 3, np.minimum(light.radiance, 6e4).astype(np.float16).tobytes(), dtype="f2", alignment=1)
+            texture.build_mipmaps()
+            texture.repeat_y = False
+            self._env = (id(light.radiance), texture)
+        return self._env[1]
+
+    def render(
+        self,
+        objects: list[Object3D],
+        camera: Camera,
+        light: Light,
+        spheres: Floats,
+        backdrop: npt.NDArray[np.uint8] | None = None,
+        supersample: float = 2.0,
+        shadow_taps: int = 4,
+        widen: float = 1.0,
+    ) -> Picture:
+        """Draw a scene.
+
+        Args:
+            objects: What to draw.
+            camera: From where.
+            light: Environment; also the backdrop where `backdrop` is None.
+            spheres: (S, 4) centre and radius of the balls that keep skylight away (parts of bodies).
+            backdrop: (h, w, 3) uint8 RGB photograph to show behind everything, stretched over the picture.
+            supersample: Samples along each side of a pixel.
+            shadow_taps: Samples of a shadow map per light.
+            widen: Shows that many times more of the environment behind everything than the camera would see:
+                the maps are coarse.
+        """
+        size = (round(camera.size_wh[0] * supersample), round(camera.size_wh[1] * supersample))
+        drawn = [self._upload(o) for o in objects]
+        clips = self._shadows(objects, drawn, light)
+        target = self._target(size)
+        target.use()
+        self.gl.enable(self._depth_test)
+        target.clear()
+        textures = self._bind(light, backdrop)
+        self._frame_uniforms(camera, light, backdrop is not None, supersample, widen)
+        self._corners.render()
+        self._light_uniforms(light, clips, spheres, shadow_taps)
+        for item, (vao, _, _) in zip(objects, drawn, strict=True):
+            self._object_uniforms(item, min(len(spheres), shaders.MAX_SPHERES))
+            vao.render()
+        picture = self._read(target, size, camera.size_wh)
+        for resource in [*textures, *(r for _, _, owned in drawn for r in owned)]:
+            resource.release()
+        return picture
+
+    def _upload(self, item: Object3D) -> tuple[Any, Any, list[Any]]:
+        columns = (item.position_m, item.normal, item.rest_m, item.rest_normal, item.marks)
+        data = np.ascontiguousarray(np.concatenate(columns, 1), np.float32)
+        vertices = self.gl.buffer(data.tobytes())
+        index = self.gl.buffer(np.ascontiguousarray(item.triangles, np.int32).tobytes())
+        names = ("position", "normal", "rest", "rest_normal", "marks")
+        surface = self.gl.vertex_array(self._surface, [(vertices, "3f 3f 3f 3f 4f", *names)], index)
+        shadow = self.gl.vertex_array(self._caster, [(vertices, "3f 52x", "position")], index)
+        return surface, shadow, [surface, shadow, vertices, index]
+
+    def _shadows(self, objects: list[Object3D], drawn: list[tuple[Any, Any, list[Any]]], light: Light) -> Floats:
+        """Fill the atlas; returns the (K, 4, 4) world -> clip matrices."""
+        casters = [o.position_m for o in objects if o.casts]
+        clips = np.tile(np.eye(4), (shaders.MAX_LIGHTS, 1, 1))
+        self._atlas_target.use()
+        self._atlas_target.clear(depth=1.0)
+        if not casters:
+            return clips.astype(np.float32)
+        low, high = np.min([c.min(0) for c in casters], 0), np.max([c.max(0) for c in casters], 0)
+        centre, radius = (low + high) / 2, float(np.linalg.norm(high - low)) / 2 * 1.05 + 0.05
+        self.gl.enable(self._depth_test)
+        for k in range(len(light.towards)):
+            clips[k] = shadow_clip(light.towards[k], centre, radius)
+            column, row = k % shaders.ATLAS_COLUMNS, k // shaders.ATLAS_COLUMNS
+            self._atlas_target.viewport = (column * self._tile, row * self._tile, self._tile, self._tile)
+            self._caster["to_clip"].write(np.ascontiguousarray(clips[k].T, np.float32).tobytes())
+            for item, (_, shadow, _) in zip(objects, drawn, strict=True):
+                if item.casts:
+                    shadow.render()
+        return clips.astype(np.float32)
+
+    def _bind(self, light: Light, backdrop: npt.NDArray[np.uint8] | None) -> list[Any]:
+        photo = backdrop if backdrop is not None else np.zeros((1, 1, 3), np.uint8)
+        texture = self.gl.texture((photo.shape[1], photo.shape[0]), 3, _linear(photo).tobytes(), alignment=1)
+        sources = (self._environment(light), texture, self._atlas, self._patterns, self._photos)
+        for unit, source in enumerate(sources):
+            source.use(unit)
+        names = ("env_map", "photo_backdrop", "shadow_atlas", "patterns", "photos")
+        for program in (self._surface, self._back):
+            for unit, name in enumerate(names):
+                if name in program:
+                    program[name].value = unit
+        return [texture]
+
+    def _frame_uniforms(self, camera: Camera, light: Light, photo: bool, scale: float, widen: float) -> None:
+        w, h = (round(n * scale) for n in camera.size_wh)
+        values: dict[str, Any] = {
+            "backdrop": int(photo),
+            "size_px": (w, h),
+            "centre_px": (camera.centre[0] * scale, camera.centre[1] * scale),
+            "focal_px": (camera.focal_px * scale / widen, camera.focal_px * scale / widen),
+            "eye": tuple(camera.eye_m),
+            "camera_to_world": tuple(camera.axes.T.reshape(-1)),
+            "env_turn": light.turn,
+            "exposure": light.exposure,
+        }
+        for program in (self._surface, self._back):
+            for name, value in values.items():
+                if name in program:
+                    program[name].value = value
+        self._surface["to_clip"].write(np.ascontiguousarray(camera.clip().T, np.float32).tobytes())
+
+    def _light_uniforms(self, light: Light, clips: Floats, spheres: Floats, taps: int) -> None:
+        s, lights = self._surface, shaders.MAX_LIGHTS
+        count = len(light.towards)
+        s["lights"].value, s["shadow_taps"].value = count, taps
+        s["light_towards"].write(_padded(light.towards, lights))
+        s["light_rgb"].write(_padded(light.rgb, lights))
+        s["light_clip"].write(np.ascontiguousarray(clips.transpose(0, 2, 1)).tobytes())
+        spread = np.clip(light.spread * 0.25, 0.004, 0.03).astype(np.float32)
+        s["light_spread"].write(_padded(spread, lights))
+        s["sky"].write(light.sky.astype(np.float32).tobytes())
+        s["sphere"].write(_padded(spheres, shaders.MAX_SPHERES))
+
+    def _object_uniforms(self, item: Object3D, spheres: int) -> None:
+        s, m = self._surface, item.material
+        for name, rows in (("colour_a", m.colour_a), ("colour_b", m.colour_b), ("cloth", m.cloth), ("shine", m.shine)):
+            s[name].write(_padded(rows, shaders.SLOTS))
+        s["mask_rgb"].write(m.mask_rgb.astype(np.float32).tobytes())
+        s["spheres"].value = spheres if item.near_people else 0
+        s["object_id"].value = item.object_id / 255.0
+        s["catcher"].value = int(item.catcher)
+        s["fade_m"].value = float(np.abs(item.rest_m[:, [0, 2]]).max()) if item.catcher else 1.0
+
+    def _read(self, target: Any, size: tuple[int, int], wanted: tuple[int, int]) -> Picture:
+        import cv2
+
+        w, h = size
+        rgba = np.frombuffer(target.read(components=4, attachment=0, dtype="f2"), np.float16).reshape(h, w, 4)
+        depth = np.frombuffer(target.read(components=1, attachment=1, dtype="f4"), np.float32).reshape(h, w)
+        rgba = np.minimum(rgba.astype(np.float32), 16.0)
+        rgb = np.ascontiguousarray(rgba[..., :3])
+        if size != wanted:
+            rgb = cv2.resize(rgb, wanted, interpolation=cv2.INTER_AREA)
+        rows = ((np.arange(wanted[1]) + 0.5) * h / wanted[1]).astype(int)[:, None]
+        columns = ((np.arange(wanted[0]) + 0.5) * w / wanted[0]).astype(int)
+        return Picture(rgb, np.rint(rgba[rows, columns, 3] * 255).astype(np.uint8), depth[rows, columns])
+
+
+def _linear(photo: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Undo sRGB's curve, roughly, kept in 8 bits."""
+    table = (np.arange(256) / 255) ** 2.2 * 255
+    return np.ascontiguousarray(np.rint(table).astype(np.uint8)[photo])
+
+
+def _padded(rows: Floats, count: int) -> bytes:
+    rows = np.asarray(rows, np.float32)[:count]
+    out = np.zeros((count, *rows.shape[1:]), np.float32)
+    out[: len(rows)] = rows
+    return out.tobytes()

@@ -1,0 +1,117 @@
+"""Draw synthetic training pictures and the demo clip: `python -m train.tasks.render --help`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from train.data import stills
+from train.data.raster import RendererUnavailable
+from train.data.scenes import Studio
+from train.data.shards import Row, write_shard
+
+EXAMPLES = """examples:
+  python -m train.tasks.render stills --out render/stills --count 8000
+  python -m train.tasks.render scenes --out render/scenes --count 2500 --per-shard 250
+  python -m train.tasks.render contact-sheet --out sheet.png --count 24
+  LP_NUM_THREADS=1 nice -n 12 python -m train.tasks.render stills --out render/stills   (without a GPU)
+
+A shard's number is its seed: the same number gives the same pictures, shards that exist are kept, and several
+processes can share the work with --first.
+"""
+
+
+def _data_default() -> Path:
+    return Path(os.environ.get("POSESTREAM_DATA", "../shared/data"))
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command's argument parser."""
+    top = argparse.ArgumentParser(
+        prog="python -m train.tasks.render", description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    kinds = top.add_subparsers(dest="kind", required=True)
+    what = {
+        "stills": "pictures cut round one person, with joints",
+        "scenes": "whole pictures with any number of people, with boxes",
+        "contact-sheet": "one PNG of stills with the joints drawn",
+    }
+    for kind, text in what.items():
+        sub = kinds.add_parser(kind, help=text, description=text)
+        sub.add_argument("--out", type=Path, required=True, help="folder for shards, or the file")
+        sub.add_argument("--data", type=Path, default=_data_default(), help="body/, mocap/, backgrounds/ (POSESTREAM_DATA)")
+        sub.add_argument("--count", type=int, default=24 if kind == "contact-sheet" else 500, help="pictures in all")
+        sub.add_argument("--per-shard", type=int, default=500)
+        sub.add_argument("--first", type=int, default=0, help="number of the first shard")
+        sub.add_argument("--split", choices=("train", "val"), default="train", help="mocap split of the poses")
+        sub.add_argument("--seed", type=int, default=0)
+    return top
+
+
+def _still_rows(studio: Studio, rng: np.random.Generator) -> Iterator[Row]:
+    while True:
+        row = stills.still(studio, rng, stills.StillConfig())[1]
+        if stills.usable(row):
+            yield row
+
+
+def _scene_rows(studio: Studio, rng: np.random.Generator) -> Iterator[Row]:
+    while True:
+        yield stills.crowd(studio, rng)[1]
+
+
+def _shards(args: argparse.Namespace, rows_of: Callable[[Studio, np.random.Generator], Iterator[Row]], joined: tuple[str, ...]) -> None:
+    studio = Studio(args.data, args.split, args.seed)
+    shards = -(-args.count // args.per_shard)
+    print(f"{args.count} pictures in {shards} shards to {args.out}, drawn by {studio.renderer.device}", flush=True)
+    for number in range(args.first, args.first + shards):
+        path = args.out / f"{number:04d}.npz"
+        if path.exists():
+            print(f"{path} exists, kept", flush=True)
+            continue
+        wanted = min(args.per_shard, args.count - (number - args.first) * args.per_shard)
+        source = rows_of(studio, np.random.default_rng([args.seed, number]))
+        rows, since = [], time.monotonic()
+        for row, _ in zip(source, range(wanted), strict=False):
+            rows.append(row)
+            if len(rows) % 50 == 0:
+                rate = len(rows) / (time.monotonic() - since)
+                print(f"shard {number}: {len(rows)}/{wanted}  {rate:.2f} pictures/s", flush=True)
+        write_shard(path, rows, joined)
+        print(f"wrote {path}", flush=True)
+
+
+def contact_sheet(args: argparse.Namespace) -> None:
+    """Draw stills in a grid, every second with its joints, box and hidden joints (black)."""
+    from train.data.sheet import sheet
+
+    studio, rng = Studio(args.data, args.split, args.seed), np.random.default_rng(args.seed)
+    rows = [row for row, _ in zip(_still_rows(studio, rng), range(args.count), strict=False)]
+    sheet(rows, args.out)
+    print(f"wrote {args.out}")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns the exit code."""
+    args = parser().parse_args(argv)
+    try:
+        if args.kind == "stills":
+            _shards(args, _still_rows, ())
+        elif args.kind == "scenes":
+            _shards(args, _scene_rows, ("box_xyxy_px", "box_visible"))
+        else:
+            contact_sheet(args)
+    except (RendererUnavailable, FileNotFoundError) as error:
+        print(f"render: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
