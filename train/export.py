@@ -7,7 +7,6 @@ metadata. Source paths and stack traces that the exporter leaves in the graph ar
 from __future__ import annotations
 
 import copy
-import os
 from pathlib import Path
 
 import numpy as np
@@ -76,7 +75,7 @@ def export_model(
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".onnx.tmp")
     partial.write_bytes(blob)
-    os.replace(partial, path)
+    partial.replace(path)
     return worst
 
 
@@ -161,6 +160,13 @@ def _difference(module: nn.Module, blob: bytes, spec: EngineSpec, args: tuple[Te
         gap = np.abs(outputs[name].astype(np.float64) - want.numpy().astype(np.float64))
         worst = float(np.maximum(worst, gap.max(initial=0.0)))  # np.maximum hands NaN on
     return worst
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Return the weights inside an exported file under the names they have in the module's state dict."""
+    prefix = "module."  # set by _Positional
+    weights = [w for w in onnx.load(path).graph.initializer if w.name.startswith(prefix)]
+    return {w.name.removeprefix(prefix): torch.from_numpy(onnx.numpy_helper.to_array(w).copy()) for w in weights}
 
 
 def run_onnx(blob: bytes, inputs: Arrays) -> Arrays:

@@ -1,0 +1,193 @@
+"""What every lifter has around its memory: joints -> features before it, features -> metres after it.
+
+All of it works frame by frame on any leading shape (...,), in a graph of plain arithmetic, so that the
+shipped file takes the detector's joints as they are. The person is looked at through a virtual camera
+turned towards them: the network then sees the same picture wherever in the image the person stands, and
+the pose it finds is turned back into the real camera's axes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from engines.skeletons import H36M17
+from engines.spec import PEOPLE, EngineSpec, StateSpec, TensorSpec
+
+JOINTS = 17
+FEATURES = JOINTS * 3 + 7
+OUTPUTS = (JOINTS - 1) * 3 + 3
+PELVIS = H36M17.index("pelvis")
+SURE = 0.3  # a joint of this score or more counts in full
+TYPICAL_LOG_DEPTH = -0.9  # log of the mean distance, in metres, of a person's joints from their centre
+FRAME_RATE_HZ = (15, 60)
+MAX_GAP_S = 0.5
+
+
+@dataclass(frozen=True)
+class View:
+    """The virtual camera of each frame, and where the person is in it.
+
+    Attributes:
+        right, down, forward: (..., 3) its axes, expressed in the real camera's axes.
+        scale: (..., 1) mean distance of the visible joints from their centre, in its ray coordinates.
+        pelvis: (..., 2) pelvis in units of `scale`, 0 where it is not seen.
+    """
+
+    right: Tensor
+    down: Tensor
+    forward: Tensor
+    scale: Tensor
+    pelvis: Tensor
+
+
+def observe(xy: Tensor, score: Tensor, dt_s: Tensor) -> tuple[Tensor, View]:
+    """Turn joints into network features.
+
+    Args:
+        xy: (..., 17, 2) ray coordinates (X/Z, Y/Z); anything, even NaN, where the score is 0.
+        score: (..., 17) confidence 0..1.
+        dt_s: (...,) seconds since this person's previous frame, 0 on the first.
+
+    Returns:
+        (..., FEATURES) features and the view needed to read the outputs.
+    """
+    seen = (score > 0).unsqueeze(-1)
+    xy = torch.where(seen, xy, torch.zeros_like(xy))
+    weight = (score * score).unsqueeze(-1)
+    total = weight.sum(-2) + 1e-6  # (..., 1)
+    centre = (weight * xy).sum(-2) / total
+    right, down, forward = _turned_to(centre)
+    local = _project(xy, right, down, forward)
+    middle = (weight * local).sum(-2, keepdim=True) / total.unsqueeze(-2)
+    local = local - middle
+    distance = torch.sqrt((local * local).sum(-1) + 1e-12)  # (..., 17)
+    scale = (weight.squeeze(-1) * distance).sum(-1, keepdim=True) / total
+    scale = scale.clamp(min=1e-3)  # nobody seen: a far dot
+    unit = (local / scale.unsqueeze(-1)).clamp(-6.0, 6.0)
+    gate = (score * (1 / SURE)).clamp(max=1.0).unsqueeze(-1)
+    unit = torch.where(seen, unit * gate, torch.zeros_like(unit))
+    started = (dt_s > 0).to(xy.dtype)
+    log_dt = torch.log(dt_s.clamp(min=1e-3, max=1.0) * 30) * started
+    features = torch.cat(
+        [
+            unit.flatten(-2),
+            score,
+            centre,
+            middle.squeeze(-2) / scale,
+            torch.log(scale) + 2,
+            log_dt.unsqueeze(-1),
+            started.unsqueeze(-1),
+        ],
+        -1,
+    )
+    return features, View(right, down, forward, scale, unit[..., PELVIS, :] + middle.squeeze(-2) / scale)
+
+
+def to_metres(output: Tensor, view: View) -> tuple[Tensor, Tensor]:
+    """Read the network's outputs.
+
+    The depth is exp(output) over the apparent size, bounded to a factor of e^3 either way; the pelvis lies
+    on its predicted ray.
+
+    Args:
+        output: (..., OUTPUTS) pose in virtual-camera axes in metres, pelvis ray offset in units of
+            `view.scale`, log depth.
+        view: From `observe`.
+
+    Returns:
+        xyz_m (..., 17, 3) pelvis-relative and root_m (..., 3), both in the real camera's axes.
+    """
+    pose, rest = output[..., : (JOINTS - 1) * 3], output[..., (JOINTS - 1) * 3 :]
+    pose = pose.unflatten(-1, (JOINTS - 1, 3))
+    pose = _turn_back(pose, view, one_more=True)
+    xyz_m = torch.cat([torch.zeros_like(pose[..., :1, :]), pose], -2)
+    ray = view.scale * (view.pelvis + rest[..., :2])
+    depth = torch.exp(3 * torch.tanh(rest[..., 2:] / 3) + TYPICAL_LOG_DEPTH) / view.scale
+    root_m = _turn_back(torch.cat([ray * depth, depth], -1), view, one_more=False)
+    return xyz_m, root_m
+
+
+def _turned_to(centre: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the axes, each (..., 3), of a camera turned (first about y, then about x) to a ray (..., 2)."""
+    x, y = centre[..., :1], centre[..., 1:]
+    level = torch.sqrt(x * x + 1)
+    cos_yaw, sin_yaw = 1 / level, x / level
+    whole = torch.sqrt(x * x + y * y + 1)
+    cos_pitch, sin_pitch = level / whole, y / whole
+    right = torch.cat([cos_yaw, torch.zeros_like(x), -sin_yaw], -1)
+    down = torch.cat([-sin_pitch * sin_yaw, cos_pitch, -sin_pitch * cos_yaw], -1)
+    forward = torch.cat([cos_pitch * sin_yaw, sin_pitch, cos_pitch * cos_yaw], -1)
+    return right, down, forward
+
+
+def _project(xy: Tensor, right: Tensor, down: Tensor, forward: Tensor) -> Tensor:
+    """Return rays (..., 17, 2) as seen by a turned camera."""
+
+    def along(axis: Tensor) -> Tensor:
+        axis = axis.unsqueeze(-2)
+        return xy[..., :1] * axis[..., :1] + xy[..., 1:] * axis[..., 1:2] + axis[..., 2:]
+
+    depth = along(forward).clamp(min=0.1)
+    return torch.cat([along(right) / depth, along(down) / depth], -1)
+
+
+def _turn_back(xyz: Tensor, view: View, one_more: bool) -> Tensor:
+    """Express (..., 3) or, with one more axis, (..., J, 3) virtual-camera points in the real camera's axes."""
+    axes = [a.unsqueeze(-2) if one_more else a for a in (view.right, view.down, view.forward)]
+    return xyz[..., :1] * axes[0] + xyz[..., 1:2] * axes[1] + xyz[..., 2:] * axes[2]
+
+
+def lifter_spec(
+    name: str, states: tuple[StateSpec, ...], receptive_field: int, provenance: dict[str, object]
+) -> EngineSpec:
+    """Return the metadata of a lifter with these states."""
+    return EngineSpec(
+        kind="lifter",
+        name=name,
+        precision="fp32",
+        inputs=(
+            TensorSpec("xy", (PEOPLE, JOINTS, 2), "float32", "ray coordinates (X/Z, Y/Z), y down"),
+            TensorSpec("score", (PEOPLE, JOINTS), "float32", "confidence 0..1; 0 = missing, its xy is not read"),
+            TensorSpec("dt_s", (PEOPLE,), "float32", "seconds since this person's previous frame; 0 on the first"),
+        ),
+        outputs=(
+            TensorSpec("xyz_m", (PEOPLE, JOINTS, 3), "float32", "pelvis-relative metres, camera axes"),
+            TensorSpec("root_m", (PEOPLE, 3), "float32", "pelvis in camera space, metres"),
+        ),
+        states=states,
+        keep="keep",
+        skeleton=H36M17.name,
+        settings={
+            "receptive_field": receptive_field,
+            "frame_rate_hz": list(FRAME_RATE_HZ),
+            "max_gap_s": MAX_GAP_S,
+        },
+        provenance=provenance,
+    )
+
+
+class Lifter(nn.Module):
+    """What the recipes and the exporter ask of a lifter, whatever its memory.
+
+    `forward` is the step (one frame, explicit state, what is exported); `sequence` the same network over
+    whole sequences that begin without history.
+    """
+
+    receptive_field: int
+
+    def states(self) -> tuple[StateSpec, ...]:
+        """Return the states of the step, in order."""
+        raise NotImplementedError
+
+    def sequence(self, xy: Tensor, score: Tensor, dt_s: Tensor) -> tuple[Tensor, Tensor]:
+        """Lift (B, T, 17, 2), (B, T, 17), (B, T) to xyz_m (B, T, 17, 3) and root_m (B, T, 3)."""
+        features, view = observe(xy, score, dt_s)
+        # the network may run in bfloat16, the geometry does not
+        return to_metres(self.remember(features).float(), view)
+
+    def remember(self, features: Tensor) -> Tensor:
+        """Map (B, T, FEATURES) to (B, T, OUTPUTS), causally, from no history."""
+        raise NotImplementedError

@@ -1,0 +1,196 @@
+"""Recipe: train a 3D lifter on motion capture seen by random cameras through an imitated 2D detector."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from train.data.cameras import shoot
+from train.data.mocap import Float, Motion, Take, data_root, even_takes, load_motion, sample_takes
+from train.data.noise2d import biased, detector_like
+from train.export import export_model
+from train.fit import Batch, FitConfig, fit
+from train.losses3d import bone_loss, position_loss, root_loss, velocity_loss
+from train.metrics3d import mpjpe_mm, root_error_share
+from train.models.lifter_io import Lifter, lifter_spec
+from train.models.lstm import LstmLifter
+from train.models.tcn import CausalTcn
+
+MODELS: dict[str, Callable[[], Lifter]] = {"tcn": CausalTcn, "lstm": LstmLifter}
+# Sequence lengths in frames; all begin without history. Short ones first: the frames of a long one are much alike,
+# and a batch of many people teaches single poses several times faster.
+LENGTHS = (4, 16, 48, 128, 256)
+FIRST_SHARES, LAST_SHARES = (0.6, 0.25, 0.1, 0.05, 0.0), (0.1, 0.25, 0.3, 0.2, 0.15)
+CLEAN_SHARE = 0.2
+CREDIT = (
+    "CMU Graphics Lab Motion Capture Database, mocap.cs.cmu.edu, created with funding from NSF EIA-0196217 "
+    "(free for research and commercial use)",
+    "ReActIdle, MIT, Copyright (c) 2025 RSAIT, arXiv 2509.05023",
+)
+EXAMPLES = """examples:
+  python -m train.tasks.lifter --model tcn --data ../shared/data/mocap --out runs/tcn --steps 8000
+  python -m train.tasks.lifter --model lstm --out runs/lstm --export engines/weights/lifter-lstm.onnx
+  python -m train.tasks.lifter --model tcn --out runs/tcn --no-train --export lifter-tcn.onnx   (best so far)"""
+
+
+def make_batch(take: Take, rng: np.random.Generator, clean_share: float = CLEAN_SHARE) -> dict[str, Float]:
+    """Film a batch of people and detect them.
+
+    Args:
+        take: The people in world axes.
+        rng: Random source of cameras and detector.
+        clean_share: Share of the sequences with the true 2D joints and full scores.
+
+    Returns:
+        The lifter's inputs xy (B, T, 17, 2), score (B, T, 17), dt_s (B, T) and the truth in camera axes,
+        pose_m (B, T, 17, 3) pelvis-relative and root_m (B, T, 3).
+    """
+    shot = shoot(take, rng)
+    seen_m = biased(shot.xyz_m, rng)
+    focal = shot.focal[:, None, None, None]
+    seen = focal * seen_m[..., :2] / np.maximum(seen_m[..., 2:], 0.1)
+    size = shot.focal[:, None] * take.stature_m[:, None] / shot.xyz_m[:, :, 0, 2]
+    xy, score = detector_like(seen, size, take.dt_s, shot.half_wh, rng)
+    clean = rng.random(len(xy)) < clean_share
+    xy[clean], score[clean] = shot.picture[clean], 1
+    root = shot.xyz_m[:, :, :1]
+    return {
+        "xy": xy / shot.assumed[:, None, None, None],
+        "score": score,
+        "dt_s": take.dt_s,
+        "pose_m": shot.xyz_m - root,
+        "root_m": root[:, :, 0],
+    }
+
+
+def batches(motion: Motion, frames: int, seed: int, steps: int, done: int = 0) -> Iterator[Batch]:
+    """Yield training batches of about `frames` frames each, for ever, ever longer over the first 60 % of `steps`."""
+    rng = np.random.default_rng(seed + done)
+    for step in itertools.count(done):
+        progress = min(1.0, step / (0.6 * steps))
+        shares = np.array(FIRST_SHARES) * (1 - progress) + np.array(LAST_SHARES) * progress
+        length = int(rng.choice(LENGTHS, p=shares))
+        take = sample_takes(motion, rng, max(2, frames // length), length)
+        yield {name: torch.from_numpy(a) for name, a in make_batch(take, rng).items()}
+
+
+def losses(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+    """Return the weighted losses of one batch; positions dominate."""
+    pose, root = model.sequence(batch["xy"], batch["score"], batch["dt_s"])
+    truth, seen = batch["pose_m"], (batch["score"] > 0).any(-1).float()
+    return {
+        "position": position_loss(pose, truth),
+        "velocity": velocity_loss(pose, truth),
+        "bones": 0.2 * bone_loss(pose, truth),
+        "root": 0.2 * root_loss(root, batch["root_m"], seen),
+    }
+
+
+def evaluator(
+    motion: Motion, length: int = 96, fps: float = 30.0, seed: int = 7
+) -> Callable[[nn.Module], dict[str, float]]:
+    """Return a function that scores a lifter on fixed sequences, one of every clip, with true and detected 2D."""
+    take = even_takes(motion, length, fps, range(len(motion.fps)))
+    cases = {}
+    for name, clean_share in (("truth2d", 1.0), ("detector2d", 0.0)):
+        cases[name] = make_batch(take, np.random.default_rng(seed), clean_share)
+
+    @torch.no_grad()
+    def evaluate(model: nn.Module) -> dict[str, float]:
+        scores = {}
+        for name, case in cases.items():
+            pose, root = model.sequence(*(torch.from_numpy(case[k]) for k in ("xy", "score", "dt_s")))
+            scores[f"{name}_mpjpe_mm"] = mpjpe_mm(pose.numpy(), case["pose_m"])
+            scores[f"{name}_root_share"] = root_error_share(root.numpy(), case["root_m"])
+        scores["score"] = (scores["truth2d_mpjpe_mm"] + scores["detector2d_mpjpe_mm"]) / 2
+        return scores
+
+    return evaluate
+
+
+def example_inputs(model: Lifter, rows: int = 3, seed: int = 0) -> dict[str, Tensor]:
+    """Return inputs of the step, states included, for export and parity: one row begins, one has a missing joint."""
+    rng = torch.Generator().manual_seed(seed)
+    score = torch.rand(rows, 17, generator=rng)
+    score[0, 5] = 0
+    inputs = {
+        "xy": torch.randn(rows, 17, 2, generator=rng) * 0.2,
+        "score": score,
+        "dt_s": torch.full((rows,), 1 / 30),
+        "keep": (torch.arange(rows) != 1).float(),
+    }
+    for state in model.states():
+        inputs[state.input] = torch.rand(rows, *state.shape[1:], generator=rng)
+    return inputs
+
+
+def export(model: Lifter, name: str, path: Path, provenance: dict[str, Any]) -> float:
+    """Write a trained lifter as .onnx; return the largest difference (metres, states) from PyTorch."""
+    spec = lifter_spec(name, model.states(), model.receptive_field, provenance)
+    return export_model(model, example_inputs(model), spec, path, dynamic_people=True, tolerance=1e-3)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the recipe's options."""
+    p = argparse.ArgumentParser(
+        prog="python -m train.tasks.lifter",
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    p.add_argument("--model", choices=sorted(MODELS), required=True)
+    p.add_argument("--data", type=Path, help="folder of motion.npz (default: $POSESTREAM_DATA/mocap)")
+    p.add_argument("--out", type=Path, required=True, help="checkpoints and logs; an interrupted run goes on from here")
+    p.add_argument("--steps", type=int, default=8000)
+    p.add_argument("--frames", type=int, default=1024, help="frames in a batch")
+    p.add_argument("--lr", type=float, default=1e-3)
+    p.add_argument("--eval-every", type=int, default=500)
+    p.add_argument("--threads", type=int, default=1)
+    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--export", type=Path, help="write the best model as .onnx")
+    p.add_argument("--no-train", action="store_true", help="only export what --out holds")
+    return p
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Train and export."""
+    args = parser().parse_args(argv)
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(args.seed)
+    model = MODELS[args.model]()
+    folder = args.data or data_root() / "mocap"
+    evaluate = evaluator(load_motion(folder, "val"))
+    if not args.no_train:
+        config = FitConfig(
+            args.out, args.steps, lr=args.lr, ema=0.999, eval_every=args.eval_every, seed=args.seed, log_every=100
+        )
+        checkpoint = args.out / "checkpoint.pt"
+        done = torch.load(checkpoint, weights_only=True)["step"] if checkpoint.exists() else 0
+        source = batches(load_motion(folder, "train"), args.frames, args.seed, args.steps, done)
+        fit(config, model, source, losses, evaluate)
+    model.load_state_dict(torch.load(args.out / "best.pt", weights_only=True)["model"])
+    model.eval()
+    scores = {k: round(v, 4) for k, v in evaluate(model).items()}
+    print(scores, flush=True)
+    if args.export:
+        provenance = {
+            "recipe": f"train.tasks.lifter --model {args.model} --steps {args.steps} --frames {args.frames}",
+            "data": list(CREDIT),
+            "date": datetime.date.today().isoformat(),
+            "val_30_fps": scores,
+        }
+        gap = export(model, f"lifter-{args.model}", args.export, provenance)
+        print(f"{args.export}: largest difference from PyTorch {gap:.2g}", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
