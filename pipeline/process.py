@@ -1,4 +1,4 @@
-"""What a child process does around its stage: settle in, run it, report why it failed."""
+"""What a process does about signals and faults: the supervisor's handlers, and a child's life around its stage."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ import faulthandler
 import logging
 import os
 import signal
+import socket
 import sys
 import traceback
+from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
+from types import FrameType
 
 from engines.errors import EngineError
 from pipeline.config import StageConfig
@@ -19,6 +22,28 @@ from pipeline.lifeline import Lifeline, Stopped
 from pipeline.messages import StageStatus
 
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@contextlib.contextmanager
+def catch_signals(seen: list[int]) -> Iterator[socket.socket]:
+    """For the supervisor: collect SIGINT, SIGTERM and SIGHUP in `seen`; the socket becomes readable with each."""
+
+    def note(number: int, frame: FrameType | None) -> None:
+        seen.append(number)
+
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    theirs.setblocking(False)
+    old_wake = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+    old = {number: signal.signal(number, note) for number in ENDING_SIGNALS}
+    try:
+        yield ours
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(old_wake)
+        ours.close()
+        theirs.close()
 
 
 def stage_main(config: StageConfig, connection: Connection[bytes, bytes]) -> None:

@@ -77,7 +77,8 @@ def collect(messages: Iterable[Message], fps: float = 0.0, info: dict[str, Any] 
                 people.append(message)
         elif isinstance(message, StageStatus):
             models.update(message.facts.get("models", {}))
-            facts = {k: v for k, v in message.facts.items() if k != "run"} if message.stage == "decode" else facts
+            if "source" in message.facts:
+                facts = {key: value for key, value in message.facts.items() if key != "run"}
         elif isinstance(message, EndOfStream):
             end, last_seq = message, max(last_seq, message.last_seq)
     told = {

@@ -37,7 +37,7 @@ class Recorder:
     def told(self, status: StageStatus) -> None:
         """Write down what the other stages run on, once each time they are ready."""
         self._fps = float(status.facts.get("source_fps") or self._fps)
-        if self._journal is not None and status.frames_out == 0 and status.facts:
+        if self._journal is not None and status.frames_out == 0 and status.facts and status.state != "failed":
             self._journal.add(status)
 
     def handle(self, people: People3D) -> None:

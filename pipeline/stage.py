@@ -6,6 +6,7 @@ status, end of stream and crash; a stage file holds none of that.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import logging
 import time
@@ -78,6 +79,8 @@ def run_stage(config: StageConfig, lifeline: Lifeline) -> None:
         handler = loop.handler = load(config.target)(config)
         loop.produce(handler) if config.reads is None else loop.consume(handler)
     finally:
+        if loop is not None:
+            loop.last_words()
         if handler is not None and hasattr(handler, "close"):
             handler.close()
         context.destroy(linger=0)
@@ -95,6 +98,7 @@ class _Loop:
         self._meter = Meter(config.name, config.first_seq)
         self._next_status_s = 0.0
         self._note = ""
+        self._facts: dict[str, Any] = {}
         self._going = self._ending = False
 
     # ---- the two loops
@@ -232,10 +236,15 @@ class _Loop:
     def report(self, state: str, note: str = "") -> None:
         """Send a status up and remember the state."""
         self._state = state
-        facts = dict(self.handler.facts()) if self.handler is not None else {}
+        self._facts = dict(self.handler.facts()) if self.handler is not None else {}
         told = str(getattr(self.handler, "note", ""))
         self._next_status_s = time.monotonic() + STATUS_EVERY_S
-        self._lifeline.report(self._meter.status(state, note or told or self._note, facts))
+        self._lifeline.report(self._meter.status(state, note or told or self._note, self._facts))
+
+    def last_words(self) -> None:
+        """Send up the counters as they stand when the stage fails; nothing if the lifeline is closed."""
+        with contextlib.suppress(Stopped):
+            self._lifeline.report(self._meter.status(self._state, self._note, self._facts))
 
 
 def _as_list(given: Given) -> list[Message]:

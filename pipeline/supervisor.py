@@ -8,64 +8,24 @@ restarts a stage that died or fell silent, unless it keeps dying or says that it
 from __future__ import annotations
 
 import contextlib
-import signal
-import socket
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 from multiprocessing.connection import wait
-from types import FrameType
 
 from pipeline.child import Child
 from pipeline.config import StageConfig
 from pipeline.lifeline import END, FINISHING, GO
 from pipeline.messages import StageStatus
-from pipeline.process import ENDING_SIGNALS
+from pipeline.outcome import Failure, Outcome
+from pipeline.process import catch_signals
 
 SILENT_LIVE_S = 5.0
 SILENT_REPLAY_S = 60.0  # nobody waits for it, and one picture may be huge
 CRASHES, CRASH_WINDOW_S = 5, 60.0
 LAST_BACKOFF_S = 4.0
+FALLBACK_FPS = 60.0  # of a source that died before it told its rate
 END_S = 10.0  # how long the stages may take to hand the last frames on
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """What ended a run.
-
-    Attributes:
-        stage: Name of the stage that failed first.
-        cause: What happened, in one line.
-        hint: What to do about it, in one line; "" if unknown.
-        traceback: The stage's traceback; "" if it died without one.
-        exit_code: Exit code of the command.
-    """
-
-    stage: str
-    cause: str
-    hint: str = ""
-    traceback: str = ""
-    exit_code: int = 1
-
-
-@dataclass(slots=True)
-class Outcome:
-    """How a run went.
-
-    Attributes:
-        exit_code: 0, the failure's, or 128 + signal.
-        failure: What ended the run, if it failed.
-        statuses: Every stage's last status of each attempt, oldest first.
-        started_ns, go_ns: Monotonic times at which the run and its source began.
-        wall_s: Time from GO to the end of the stream.
-    """
-
-    exit_code: int = 0
-    failure: Failure | None = None
-    statuses: dict[str, list[StageStatus]] = field(default_factory=dict)
-    started_ns: int = 0
-    go_ns: int = 0
-    wall_s: float = 0.0
 
 
 class Supervisor:
@@ -96,7 +56,7 @@ class Supervisor:
     def run(self) -> Outcome:
         """Run to the end. SIGINT, SIGTERM and SIGHUP end it in good order, a second one at once."""
         self.outcome.started_ns = time.monotonic_ns()
-        with _catch_signals(self._signals) as wake:
+        with catch_signals(self._signals) as wake:
             try:
                 for row in self._rows:
                     self._children[row.name] = Child(row)
@@ -204,12 +164,12 @@ class Supervisor:
         self._tell(StageStatus(stage=row.name, state="starting", note=note))
 
     def _next_seq(self, child: Child) -> int:
-        """Guess the index that the next frame would have had: the last one heard of, and its rate since then."""
+        """Guess the index that the next frame would have had, rather too high than given out before."""
         run = child.status.facts.get("run", {})
         seconds = (run.get("last_ns", 0) - run.get("first_ns", 0)) / 1e9
-        rate = child.status.frames_out / seconds if seconds > 0 else 30.0
-        heard = max([_last_seq(c.status) for c in self._children.values()] + [_last_seq(child.status)])
-        return heard + 1 + round(rate * (time.monotonic() - child.heard_s))
+        rate = child.status.frames_out / seconds if seconds > 0 else FALLBACK_FPS
+        unheard = 0 if child.status.state == "failed" else 1 + round(1.1 * rate * (time.monotonic() - child.heard_s))
+        return max(_last_seq(child.status), child.config.first_seq - 1) + 1 + unheard
 
     def _start_again(self, row: StageConfig) -> None:
         self._children[row.name] = child = Child(row)
@@ -255,25 +215,3 @@ class Supervisor:
 
 def _last_seq(status: StageStatus) -> int:
     return int(status.facts.get("run", {}).get("last_seq", -1))
-
-
-@contextlib.contextmanager
-def _catch_signals(seen: list[int]) -> Iterator[socket.socket]:
-    """Collect SIGINT, SIGTERM and SIGHUP in `seen`; the socket given becomes readable with each."""
-
-    def note(number: int, frame: FrameType | None) -> None:
-        seen.append(number)
-
-    ours, theirs = socket.socketpair()
-    ours.setblocking(False)
-    theirs.setblocking(False)
-    old_wake = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
-    old = {number: signal.signal(number, note) for number in ENDING_SIGNALS}
-    try:
-        yield ours
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)
-        signal.set_wakeup_fd(old_wake)
-        ours.close()
-        theirs.close()
