@@ -11,8 +11,8 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from engines.errors import EngineError, TensorShapeError
-from engines.runtime import Arrays
-from engines.spec import METADATA_KEY, PEOPLE, EngineSpec, StateSpec, TensorSpec
+from engines.runtime import Arrays, checked_input
+from engines.spec import METADATA_KEY, EngineSpec, StateSpec, TensorSpec
 
 _DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(uint8)": "uint8", "tensor(int64)": "int64"}
 
@@ -53,7 +53,7 @@ class OrtEngine:
         binding = self._session.io_binding()
         alive = []  # OrtValues share numpy memory: keep both until the run is over
         for spec in self.spec.inputs:
-            array = _checked(spec, inputs, rows)
+            array = checked_input(spec, inputs, rows)
             alive.append(ort.OrtValue.ortvalue_from_numpy(array))
             binding.bind_ortvalue_input(spec.name, alive[-1])
         for spec in self.spec.outputs:
@@ -143,14 +143,3 @@ def _check_graph(path: Path, spec: EngineSpec, session: ort.InferenceSession) ->
         dtype = _DTYPES.get(inputs[tensor.name].type, inputs[tensor.name].type)
         if dtype != tensor.dtype:
             raise EngineError(f"{path}: input {tensor.name} is {dtype} in the graph, {tensor.dtype} in the metadata")
-
-
-def _checked(spec: TensorSpec, inputs: Arrays, rows: int | None) -> npt.NDArray[np.generic]:
-    if spec.name not in inputs:
-        raise TensorShapeError(f"missing input {spec.name!r}; got {sorted(inputs)}")
-    array = np.ascontiguousarray(inputs[spec.name])
-    people = rows if rows is not None else (array.shape[0] if array.ndim else 0)
-    want = tuple(people if size == PEOPLE else size for size in spec.shape)
-    if array.shape != want or array.dtype != np.dtype(spec.dtype):
-        raise TensorShapeError(f"{spec.name} must be {want} {spec.dtype}, got {array.shape} {array.dtype}")
-    return array

@@ -7,6 +7,7 @@ not in the call. How the rows are laid out and ping-ponged is the backend's own 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -14,11 +15,14 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from engines.errors import EngineError
-from engines.spec import EngineSpec
+from engines.cache import cache_dir
+from engines.errors import EngineError, TensorShapeError
+from engines.spec import PEOPLE, EngineSpec, TensorSpec
 
 WEIGHTS_DIR = Path(__file__).parent / "weights"
 BACKENDS = ("auto", "ort", "tensorrt")
+
+_LOG = logging.getLogger(__name__)
 
 Arrays = Mapping[str, npt.NDArray[np.generic]]
 
@@ -55,13 +59,36 @@ class Engine(Protocol):
         ...
 
 
+def checked_input(spec: TensorSpec, inputs: Arrays, rows: int | None) -> npt.NDArray[np.generic]:
+    """Return one input as a contiguous array after checking it.
+
+    Args:
+        spec: What it should be.
+        inputs: All inputs of the call.
+        rows: Number of people, or None if the input itself says (an engine without states).
+
+    Raises:
+        TensorShapeError: If it is missing or has the wrong shape or dtype.
+    """
+    if spec.name not in inputs:
+        raise TensorShapeError(f"missing input {spec.name!r}; got {sorted(inputs)}")
+    array = np.ascontiguousarray(inputs[spec.name])
+    people = rows if rows is not None else (array.shape[0] if array.ndim else 0)
+    want = tuple(people if size == PEOPLE else size for size in spec.shape)
+    if array.shape != want or array.dtype != np.dtype(spec.dtype):
+        raise TensorShapeError(f"{spec.name} must be {want} {spec.dtype}, got {array.shape} {array.dtype}")
+    return array
+
+
 def find_weights(model: str) -> Path:
-    """Return the path of a model: a path as it stands, or a name such as "lifter-tcn" among the shipped weights.
+    """Return the path of a model: a path as it stands, or a name such as "lifter-tcn".
+
+    Names are looked up among the shipped weights, then among the models converted here (`train.tasks.precision`).
 
     Raises:
         EngineError: If there is neither such a file nor such a shipped model.
     """
-    for path in (Path(model), WEIGHTS_DIR / f"{model}.onnx"):
+    for path in (Path(model), WEIGHTS_DIR / f"{model}.onnx", cache_dir() / "models" / f"{model}.onnx"):
         if path.is_file():
             return path
     shipped = ", ".join(sorted(p.stem for p in WEIGHTS_DIR.glob("*.onnx")))
@@ -73,7 +100,8 @@ def open_engine(model: str | Path, backend: str = "auto", threads: int = 1) -> E
 
     Args:
         model: Path of an .onnx file, or the name of a shipped model.
-        backend: "auto" or "ort" for ONNX Runtime; "tensorrt" for an NVIDIA GPU.
+        backend: "ort" for ONNX Runtime on the CPU; "tensorrt" for an NVIDIA GPU, building the engine if need be;
+            "auto" for TensorRT if it is ready to run this model, else ONNX Runtime: the engine's `backend` says why.
         threads: CPU threads of one call (ONNX Runtime).
 
     Raises:
@@ -81,8 +109,30 @@ def open_engine(model: str | Path, backend: str = "auto", threads: int = 1) -> E
     """
     if backend not in BACKENDS:
         raise EngineError(f"unknown backend {backend!r}; known: {', '.join(BACKENDS)}")
+    path = find_weights(str(model))
     if backend == "tensorrt":
-        raise EngineError("the tensorrt backend is not part of this version; use --backend ort")
+        return _open_tensorrt(path)
     from engines.ort import OrtEngine  # imported late: a GPU machine need not have ONNX Runtime
 
-    return OrtEngine(find_weights(str(model)), threads)
+    trouble = ""
+    if backend == "auto":
+        from engines.obtain import why_not
+
+        trouble = why_not(path)
+        try:
+            if not trouble:
+                return _open_tensorrt(path)
+        except EngineError as error:
+            trouble = str(error)
+    engine = OrtEngine(path, threads)
+    engine.backend += f"; {trouble}" if trouble else ""
+    return engine
+
+
+def _open_tensorrt(path: Path) -> Engine:
+    from engines.obtain import open_tensorrt
+
+    try:
+        return open_tensorrt(path, lambda line: _LOG.warning("%s", line))
+    except EngineError as error:
+        raise EngineError(f"{error}. Or use --backend ort") from error

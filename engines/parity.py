@@ -1,0 +1,131 @@
+"""Does an engine compute what ONNX Runtime computes from the same file? Measured on recorded input.
+
+Both engines walk through the recording with their own state, so that errors may build up as they would in
+life. What is compared is what people see: pixels of the crop or picture, millimetres, scores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from engines.errors import EngineError
+from engines.runtime import WEIGHTS_DIR, Engine
+from engines.spec import EngineSpec
+
+RECORDING = WEIGHTS_DIR / "recording.npz"
+SURE = 0.3  # joints below this score may sit on another peak after a rounding; they are not compared
+_UNITS = {"xy": "px", "boxes_xyxy": "px", "xyz_m": "mm", "root_m": "mm/m", "score": "", "scores": ""}
+_LIMITS = {"fp16": {"px": 0.5, "mm": 2.0, "mm/m": 2.0, "": 0.02}}
+_FP32_LIMIT = 1e-4  # of the size of the numbers
+Frames = list[dict[str, npt.NDArray[Any]]]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Of one output: the largest difference, its unit, the largest allowed (None = stated only), and the verdict."""
+
+    output: str
+    worst: float
+    unit: str
+    limit: float | None
+    good: bool
+
+    def __str__(self) -> str:
+        allowed = "" if self.limit is None else f" (allowed {self.limit:.2g})"
+        return f"{self.output} {self.worst:.2g} {self.unit}".rstrip() + allowed
+
+
+def recorded_frames(spec: EngineSpec, people: int, path: Path = RECORDING) -> Frames:
+    """Return the recorded inputs of a model's kind, frame by frame.
+
+    The recording has one array per input name, (T, ...): `crops` and `image` as one tall JPEG. Rows of several
+    people are the same person at different times.
+
+    Args:
+        spec: Of the model.
+        people: Rows per frame.
+        path: The recording.
+
+    Raises:
+        EngineError: If the recording has nothing for this kind of model.
+    """
+    recorded = {}
+    with np.load(path) as arrays:
+        for tensor in spec.inputs:
+            name = f"{spec.kind}_{tensor.name}"
+            if name not in arrays:
+                raise EngineError(f"{path} has no input {tensor.name!r} for a {spec.kind}")
+            recorded[tensor.name] = (
+                _unpack(arrays[name], tensor.shape[-3:-1]) if tensor.dtype == "uint8" else arrays[name]
+            )
+    length = min(len(a) for a in recorded.values())
+    if spec.kind == "finder":
+        return [{name: a[t] for name, a in recorded.items()} for t in range(length)]
+    offsets = [i * 3 % length for i in range(people)]
+    return [{name: a[[(t + o) % length for o in offsets]] for name, a in recorded.items()} for t in range(length)]
+
+
+def _unpack(jpeg: npt.NDArray[np.uint8], size_hw: Sequence[int | str]) -> npt.NDArray[np.uint8]:
+    """Decode a strip of pictures (T stacked; the first 8 bytes are T) and bring them to the model's size, RGB."""
+    import cv2  # late: engines imports only numpy at import time
+
+    count, (height, width) = int(jpeg[:8].view(np.int64)[0]), (int(s) for s in size_hw)
+    strip = cv2.cvtColor(cv2.imdecode(jpeg[8:], cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    pictures = strip.reshape(count, -1, *strip.shape[1:])
+    return np.stack([cv2.resize(p, (width, height), interpolation=cv2.INTER_AREA) for p in pictures])
+
+
+def walk(engine: Engine, frames: Frames) -> list[dict[str, npt.NDArray[Any]]]:
+    """Run an engine through the frames, each person from a fresh state; return its outputs per frame."""
+    people = len(next(iter(frames[0].values())))
+    keys = range(people) if engine.spec.states else ()
+    return [engine.run(f, keys, set(keys) if t == 0 else ()) for t, f in enumerate(frames)]
+
+
+def compare(reference: Engine, candidate: Engine, frames: Frames) -> list[Difference]:
+    """Compare two engines of one model, output by output, by the limits of the model's precision."""
+    spec = reference.spec
+    want, have = walk(reference, frames), walk(candidate, frames)
+    found = []
+    for tensor in spec.outputs:
+        unit = _UNITS[tensor.name]
+        worst = max(_difference(spec, tensor.name, w, h) for w, h in zip(want, have, strict=True))
+        if spec.precision == "fp32":
+            size = max(float(np.abs(w[tensor.name]).max(initial=1.0)) for w in want)
+            limit: float | None = _FP32_LIMIT * size * (1000 if unit.startswith("mm") else 1)
+        else:
+            limit = _LIMITS.get(spec.precision, {}).get(unit)
+        good = bool(np.isfinite(worst)) and (limit is None or worst <= limit)
+        found.append(Difference(tensor.name, worst, unit, limit, good))
+    return found
+
+
+def _difference(spec: EngineSpec, name: str, want: dict[str, Any], have: dict[str, Any]) -> float:
+    """Return the largest difference of one output in one frame, in its unit; NaN is handed on."""
+    a, b = want[name].astype(np.float64), have[name].astype(np.float64)
+    if spec.kind == "finder":
+        return _box_difference(spec, name, want, have)
+    gap = np.abs(a - b)
+    if name == "xy" and spec.precision != "fp32":
+        gap = gap[want["score"] >= SURE]
+    if name == "root_m":
+        gap = gap / np.linalg.norm(a, axis=-1, keepdims=True).clip(1.0)
+    worst: float = np.max(gap, initial=0.0) * (1000.0 if name.endswith("_m") else 1.0)
+    return float(worst)
+
+
+def _box_difference(spec: EngineSpec, name: str, want: dict[str, Any], have: dict[str, Any]) -> float:
+    """Compare each box that counts with the one nearest to it: equals may change places in the list."""
+    sure = want["scores"] >= float(spec.settings["score_threshold"])
+    gaps = np.abs(want["boxes_xyxy"][sure, None].astype(np.float64) - have["boxes_xyxy"][None]).max(-1)  # (S, K)
+    if not gaps.size:
+        return float(np.abs(want["scores"].max(initial=0.0) - have["scores"].max(initial=0.0)))
+    if name == "boxes_xyxy":
+        return float(gaps.min(1).max())
+    return float(np.abs(want["scores"][sure] - have["scores"][gaps.argmin(1)]).max())
