@@ -25,6 +25,7 @@ from pipeline.timing import Meter
 from pipeline.wire import pack
 
 STATUS_EVERY_S = 1.0
+PUBLISH_GRACE_S = 0.25
 Given = Iterable[Message] | Message | None
 
 
@@ -156,8 +157,14 @@ class _Loop:
         # The end marker is on its way once the reader has it; a sender that left now would take it along.
         self._send(end)
         self.report("finished")
-        while True:
-            self._wait(None)
+        finished_s = time.monotonic()
+        try:
+            while True:
+                self._wait(None)
+        except Stopped:
+            if any(sender.link.publish for sender in self._senders):  # nobody tells when subscribers have read it
+                time.sleep(max(0.0, finished_s + PUBLISH_GRACE_S - time.monotonic()))
+            raise
 
     # ---- messages
 
