@@ -146,7 +146,7 @@ class CameraSignal:
     def facts(self) -> dict[str, Any]:
         """Return kind, index, and what was asked for and given."""
         return {
-            "kind": "camera", "index": self._index, "fps": round(self.fps, 3), "stored_wh": list(self._got_wh or ()),
+            "kind": "camera", "index": self._index, "stored_wh": list(self._got_wh or ()),
             "asked_wh": list(self._asked_wh or ()), "asked_fps": self._asked_fps,
         }  # fmt: skip
 

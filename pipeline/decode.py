@@ -34,8 +34,8 @@ class DecodeStage:
 
     def facts(self) -> dict[str, Any]:
         """Return what is known of the source; "note" is its state in one line, empty if all is well."""
-        fps = round(self._source.fps, 3)
-        return {"source": self._source.name, **self._source.facts(), "fps": fps, "note": self._source.note}
+        source = self._source
+        return {"source": source.name, "source_fps": round(source.fps, 3), **source.facts(), "note": source.note}
 
     def messages(self) -> Iterator[Frame | None]:
         """Yield frames until the source ends; None at least every 0.1 s while there is nothing to give.

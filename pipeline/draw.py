@@ -5,6 +5,7 @@ For overlay videos and for machines without a display; the viewer draws for itse
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import cv2
@@ -154,7 +155,7 @@ def contact_sheet(pictures: Sequence[Image], width_px: int = 1920) -> Image:
         (h, width_px, 3) uint8 RGB, about 16:9 if there are enough pictures.
     """
     height, width = pictures[0].shape[:2]
-    columns = max(1, round(np.sqrt(len(pictures) * height / width * 16 / 9)))
+    columns = math.ceil(math.sqrt(len(pictures) * height / width * 16 / 9))
     gap = 8
     cell_w = (width_px - gap * (columns + 1)) // columns
     cell_h = max(1, round(cell_w * height / width))

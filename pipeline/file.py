@@ -65,7 +65,7 @@ class FileSource:
             self._duration_s = (self._container.duration or 0) / av.time_base
         self._facts = {
             "kind": "file", "codec": context.name, "stored_wh": [context.width, context.height],
-            "fps": round(self.fps, 3), "frames": stream.frames, "duration_s": round(self._duration_s, 3),
+            "frames": stream.frames, "duration_s": round(self._duration_s, 3),
         }  # fmt: skip
 
     @property
@@ -74,7 +74,7 @@ class FileSource:
         return self._note
 
     def facts(self) -> dict[str, Any]:
-        """Return kind, codec, stored size, rate, and frames and seconds where the file says so (else 0)."""
+        """Return kind, codec, stored size, and frames and seconds where the file says so (else 0)."""
         return self._facts
 
     def pictures(self, first: int = 0) -> Iterator[Picture]:

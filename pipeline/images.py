@@ -93,8 +93,8 @@ class ImagesSource:
         return f"{len(self._unreadable)} of {len(self._paths)} pictures could not be read and were skipped: {first}"
 
     def facts(self) -> dict[str, Any]:
-        """Return kind, number of files, rate, and whether they are unrelated stills."""
-        return {"kind": "images", "frames": len(self._paths), "fps": self.fps, "stills": self._stills}
+        """Return kind, number of files, and whether they are unrelated stills."""
+        return {"kind": "images", "frames": len(self._paths), "stills": self._stills}
 
     def pictures(self, first: int = 0) -> Iterator[Picture]:
         """Yield the pictures from the `first` one on; see VideoSource."""

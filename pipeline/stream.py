@@ -22,10 +22,10 @@ PATIENCE_S = 10.0
 
 SCHEMES = ("rtsp", "rtsps", "http", "https", "udp", "tcp", "rtp", "rtmp", "rtmps", "srt")
 
-# Do not hold packets back for probing, reordering or smoothing. mpegts tells its contents within a fraction of
-# a second; the default analysis of 5 s would be 5 s of waiting after each reconnection.
+# Streams tell their contents within a fraction of a second; the default analysis would wait 5 s at each connection.
+# Not "nobuffer": it throws away what came meanwhile, and with it the key frame that decoding could begin with.
 LOW_LATENCY = {
-    "fflags": "nobuffer+discardcorrupt",
+    "fflags": "discardcorrupt",
     "flags": "low_delay",
     "analyzeduration": "500000",
     "probesize": "500000",
@@ -112,7 +112,6 @@ class StreamSignal:
         self.fps = float(rate) if rate and 1 <= rate <= 240 else FALLBACK_FPS
         self._facts = {
             "kind": "stream", "codec": self._stream.codec_context.name, "format": self._container.format.name,
-            "fps": round(self.fps, 3),
         }  # fmt: skip
         # a recording or a playlist comes in bursts, faster than real time; a live stream never does
         self._recorded = bool(self._container.duration)
@@ -163,7 +162,7 @@ class StreamSignal:
         return to_rgb(*raw, self._max_side_px)
 
     def facts(self) -> dict[str, Any]:
-        """Return kind, codec, format, and rate."""
+        """Return kind, codec and format."""
         return self._facts
 
     def close(self) -> None:
