@@ -65,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--video", type=Path, metavar="CLIP", help="the video that the results were made from")
     parser.add_argument("--out-dir", type=Path, default=Path(), help="where screenshots and recordings go (here)")
     parser.add_argument("--screenshot", type=Path, metavar="PNG", help="save one picture of the window and exit")
-    parser.add_argument("--at", type=float, metavar="SECONDS", help="moment of the screenshot: of the file, or from now")
+    parser.add_argument("--at", type=float, metavar="SECONDS", help="moment of the screenshot (file) or wait (stream)")
     parser.add_argument("--size", type=_size, default=(1280, 720), metavar="WxH", help="size of the window")
     parser.add_argument("--view", choices=("three-quarter", "front", "side", "top", "back"), default="three-quarter")
     parser.add_argument("--trails", action="store_true", help="show trails of hands and feet from the start")
@@ -129,7 +129,7 @@ def _open(args: argparse.Namespace) -> tuple[Session, Feed | None]:
 
 
 def _feed(name: str, endpoint: str) -> Feed:
-    """Return a feed on an endpoint; the first try to connect is made here, so that a bad address is heard of at once."""
+    """Return a feed on an endpoint; the address is tried here, so that a bad one is heard of at once."""
     context: zmq.Context[Any] = zmq.Context.instance()
     kinds = (People3D, StageStatus, EndOfStream)
     Subscriber(context, endpoint, kinds).close()

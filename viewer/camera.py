@@ -75,13 +75,15 @@ class OrbitCamera:
 
     def advance(self, dt_s: float) -> bool:
         """Glide towards the goals for `dt_s` seconds; True while something still moves."""
-        share = 1.0 - math.exp(-dt_s / 0.09)
         goal = min(max(self.fit_distance / self.zoom, DISTANCE_RANGE[0]), DISTANCE_RANGE[1])
-        steps = (self.goal_yaw - self.yaw, self.goal_pitch - self.pitch, (goal - self.distance) * 10)
-        self.yaw += steps[0] * share
-        self.pitch += steps[1] * share
-        self.distance += steps[2] / 10 * share
-        return max(map(abs, steps)) > 0.05
+        gaps = (self.goal_yaw - self.yaw, self.goal_pitch - self.pitch, (goal - self.distance) * 20)
+        if max(map(abs, gaps)) < 0.05:
+            return False
+        share = 1.0 - math.exp(-dt_s / 0.1)
+        self.yaw += gaps[0] * share
+        self.pitch += gaps[1] * share
+        self.distance += gaps[2] / 20 * share
+        return True
 
     def settle(self) -> None:
         """Jump to the goals."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -93,13 +94,13 @@ class Film:
                 while len(self._pictures) > KEPT:
                     self._pictures.popitem(last=False)
                 self._changed.notify_all()
-                self._changed.wait_for(lambda: self._closed or self._next_wanted(last))
+                self._changed.wait_for(partial(self._should_move, last))
                 if self._closed or not (self._wanted in self._pictures or last < self._wanted <= last + SKIP):
                     return
         with self._changed:
             self._end = last + 1 if last >= 0 else first
             self._changed.notify_all()
 
-    def _next_wanted(self, last: int) -> bool:
-        """Return whether the decoder should move: on, because it is not far enough ahead, or elsewhere."""
-        return last < self._wanted + AHEAD or self._wanted not in self._pictures
+    def _should_move(self, last: int) -> bool:
+        """Return whether the decoder should go on from `last`: not far enough ahead, or wanted elsewhere."""
+        return self._closed or last < self._wanted + AHEAD or self._wanted not in self._pictures

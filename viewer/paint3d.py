@@ -61,21 +61,24 @@ class _Part:
     alpha: float
 
 
-def paint_scene(
-    painter: QPainter, size_px: tuple[float, float], camera: OrbitCamera, figures: Sequence[Figure], style: SceneStyle
-) -> None:
-    """Draw the whole 3D view.
+def paint_room(painter: QPainter, size_px: tuple[float, float], camera: OrbitCamera) -> None:
+    """Draw what does not move with the people: background, light on the floor, grid.
 
     Args:
         painter: Active painter; the view fills (0, 0) to `size_px`.
         size_px: Width and height.
         camera: The eye.
-        figures: People in the world of `viewer.scene`.
-        style: Options.
     """
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-    _paint_room(painter, size_px, camera)
+    _paint_floor(painter, size_px, camera)
     _paint_grid(painter, size_px, camera)
+
+
+def paint_figures(
+    painter: QPainter, size_px: tuple[float, float], camera: OrbitCamera, figures: Sequence[Figure], style: SceneStyle
+) -> None:
+    """Draw the people, their shadows and trails, far ones first; arguments as in `paint_room`."""
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     parts: list[_Part] = []
     for figure in figures:
         _paint_shadow(painter, size_px, camera, figure)
@@ -89,7 +92,7 @@ def paint_scene(
         _paint_labels(painter, size_px, camera, figures)
 
 
-def _paint_room(painter: QPainter, size_px: tuple[float, float], camera: OrbitCamera) -> None:
+def _paint_floor(painter: QPainter, size_px: tuple[float, float], camera: OrbitCamera) -> None:
     """Fill the background and light the floor round the point of interest."""
     painter.fillRect(QRectF(0, 0, *size_px), QColor(*BACKGROUND))
     centre = camera.target_m * np.array([1, 0, 1], np.float32)
@@ -151,7 +154,7 @@ def _paint_shadow(painter: QPainter, size_px: tuple[float, float], camera: Orbit
     flatten = max(0.25, math.sin(math.radians(camera.pitch)))
     width = camera.focal_px(size_px[1]) * 0.10 / float(depth.mean()) * flatten
     painter.setBrush(Qt.BrushStyle.NoBrush)
-    for grow, alpha in ((2.2, 44), (1.6, 50), (1.0, 80)):
+    for grow, alpha in ((1.9, 62), (1.0, 96)):
         color = QColor(0, 0, 0, round(alpha * (0.4 + 0.6 * figure.filled)))
         pen = QPen(color, width * grow, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap, Qt.PenJoinStyle.RoundJoin)
         painter.strokePath(path, pen)
@@ -213,23 +216,24 @@ def _fog(color: RGB, depth: float, distance: float) -> RGB:
 
 def _paint_part(painter: QPainter, part: _Part) -> None:
     """Draw one limb or the head: a dark rim that sets it off, and a shade that makes it round."""
-    rim = QColor(*mix(part.color, (0, 0, 0), 0.78), round(255 * part.alpha))
-    painter.setPen(QPen(rim, 1.2))
+    solid = round(255 * part.alpha)
+    light, dark = mix(part.color, (255, 255, 255), 0.3), mix(part.color, (0, 0, 0), 0.5)
+    painter.setPen(QPen(QColor(*mix(part.color, (0, 0, 0), 0.78), solid), 1.2))
+    shade: QLinearGradient | QRadialGradient
     if part.polygon is None:
-        light = part.start - QPointF(part.radius * 0.35, part.radius * 0.45)
-        shade: QLinearGradient | QRadialGradient = QRadialGradient(part.start, part.radius * 1.05, light)
-        stops = ((0.0, mix(part.color, (255, 255, 255), 0.35)), (0.45, part.color), (1.0, mix(part.color, (0, 0, 0), 0.5)))
+        focus = part.start - QPointF(part.radius * 0.35, part.radius * 0.45)
+        shade = QRadialGradient(part.start, part.radius * 1.05, focus)
+        stops = ((0.0, light), (0.45, part.color), (1.0, dark))
     else:
         along = part.end - part.start
-        length = math.hypot(along.x(), along.y()) or 1.0
-        across = QPointF(along.y(), -along.x()) * (part.radius / length)
+        across = QPointF(along.y(), -along.x()) * (part.radius / (math.hypot(along.x(), along.y()) or 1.0))
         if across.x() + across.y() > 0:  # light comes from the top left
             across = -across
         middle = (part.start + part.end) / 2
         shade = QLinearGradient(middle + across, middle - across)
-        stops = ((0.0, part.color), (0.3, mix(part.color, (255, 255, 255), 0.3)), (1.0, mix(part.color, (0, 0, 0), 0.5)))
+        stops = ((0.0, part.color), (0.3, light), (1.0, dark))
     for stop, color in stops:
-        shade.setColorAt(stop, QColor(*color, round(255 * part.alpha)))
+        shade.setColorAt(stop, QColor(*color, solid))
     painter.setBrush(QBrush(shade))
     if part.polygon is None:
         painter.drawEllipse(part.start, part.radius * 0.9, part.radius)

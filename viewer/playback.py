@@ -11,12 +11,15 @@ import numpy.typing as npt
 from pipeline.messages import People3D, Stamp
 from pipeline.record import Results
 from viewer.film import Film
+from viewer.recording import FIRST_FRAME
 from viewer.session import Shot
 from viewer.status import StateLine, describe_playback
 
 SPEEDS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
 PATIENCE_S = 0.4
 """How long the former frame stays while the picture of the next one is being decoded."""
+UNKNOWN_WH = (1280, 720)
+"""Assumed where a file does not tell the picture's size, because no frame was seen."""
 SEEN = 0.05
 """Joints with a lower score do not count for a person's box."""
 
@@ -34,26 +37,23 @@ class Playback:
         """
         self.title = title
         self.frames = max(int(results.frames), int(results.frame.max(initial=-1)) + 1, 1)
+        self.first = min(int(results.info.get(FIRST_FRAME, 0)), self.frames - 1)
         self.times_s = _frame_times(results, self.frames)
+        self.start_s, self.end_s = float(self.times_s[self.first]), float(self.times_s[-1])
         self.playing = True
         self.speed = 1.0
         self._results, self._film = results, film
         order = np.argsort(results.frame, kind="stable")
         self._order, self._sorted = order, results.frame[order]
-        self._at_s = float(self.times_s[0])
+        self._at_s = self.start_s
         self._last_ns: int | None = None
         self._shown: tuple[int, bool] | None = None
         self._waiting_ns = 0
 
     @property
-    def length_s(self) -> float:
-        """Time of the last frame."""
-        return float(self.times_s[-1])
-
-    @property
     def frame(self) -> int:
         """The frame that the clock points at."""
-        return max(0, int(np.searchsorted(self.times_s, self._at_s + 1e-9, side="right")) - 1)
+        return max(self.first, int(np.searchsorted(self.times_s, self._at_s + 1e-9, side="right")) - 1)
 
     def people(self, frame: int) -> People3D:
         """Return everybody of a frame as a message."""
@@ -62,7 +62,7 @@ class Playback:
         stamp = Stamp(source=self.title, seq=frame, t_capture_ns=0, pts_s=float(self.times_s[frame]))
         return People3D(
             stamp=stamp,
-            image_wh=(int(data.size_wh[0]), int(data.size_wh[1])),
+            image_wh=(int(data.size_wh[0]) or UNKNOWN_WH[0], int(data.size_wh[1]) or UNKNOWN_WH[1]),
             track=data.track[rows],
             box_xyxy_px=_boxes(data.xy_px[rows], data.score[rows]),
             xy_px=data.xy_px[rows],
@@ -70,6 +70,7 @@ class Playback:
             xyz_m=data.xyz_m[rows],
             root_m=data.root_m[rows],
             filled=np.ones(len(rows), np.float32),
+            xyz_smooth_m=None if data.xyz_smooth_m is None else data.xyz_smooth_m[rows],
             skeleton=str(data.skeleton),
         )
 
@@ -93,7 +94,7 @@ class Playback:
         self.playing = False
         self.seek(0.5)
         if at_s is not None:
-            self._at_s = min(max(at_s, float(self.times_s[0])), self.length_s)
+            self._at_s = min(max(at_s, self.start_s), self.end_s)
         last = self.frame
         first = int(np.searchsorted(self.times_s, self._at_s - 2.0))
         for frame in range(min(first, last), last):
@@ -106,25 +107,24 @@ class Playback:
         dt_s = 0.0 if self._last_ns is None else (now_ns - self._last_ns) / 1e9
         self._last_ns = now_ns
         if self.playing:
-            self._at_s = min(self._at_s + dt_s * self.speed, self.length_s)
-            self.playing = self._at_s < self.length_s
+            self._at_s = min(self._at_s + dt_s * self.speed, self.end_s)
+            self.playing = self._at_s < self.end_s
 
     def toggle_pause(self) -> bool:
         """Stop or go on; at the end, begin again. True if it stands still now."""
-        if not self.playing and self._at_s >= self.length_s:
-            self._at_s = float(self.times_s[0])
+        if not self.playing and self._at_s >= self.end_s:
+            self._at_s = self.start_s
         self.playing = not self.playing
         return not self.playing
 
     def seek(self, share: float) -> None:
         """Go to a share (0..1) of the length."""
-        start_s = float(self.times_s[0])
-        self._at_s = start_s + min(max(share, 0.0), 1.0) * (self.length_s - start_s)
+        self._at_s = self.start_s + min(max(share, 0.0), 1.0) * (self.end_s - self.start_s)
 
     def step(self, frames: int) -> None:
         """Stop, and go some frames on (or back, if negative)."""
         self.playing = False
-        self._at_s = float(self.times_s[min(max(self.frame + frames, 0), self.frames - 1)])
+        self._at_s = float(self.times_s[min(max(self.frame + frames, self.first), self.frames - 1)])
 
     def change_speed(self, steps: int) -> None:
         """Take a faster or slower one of SPEEDS."""
@@ -134,28 +134,29 @@ class Playback:
     @property
     def share(self) -> float:
         """Where the clock stands, as a share of the length."""
-        start_s = float(self.times_s[0])
-        return (self._at_s - start_s) / max(1e-9, self.length_s - start_s)
+        return (self._at_s - self.start_s) / max(1e-9, self.end_s - self.start_s)
 
     def spans(self) -> list[tuple[int, float, float]]:
         """Return who is in view when: (track, start, end), times as shares of the length."""
-        scale = 1.0 / max(1, self.frames)
+        length = max(1, self.frames - self.first)
         spans = []
         for track in np.unique(self._results.track).tolist():
             seen = np.unique(self._results.frame[self._results.track == track])
             cuts = np.flatnonzero(np.diff(seen) > 1) + 1
             for a, b in pairwise([0, *cuts.tolist(), len(seen)]):
-                spans.append((track, float(seen[a]) * scale, float(seen[b - 1] + 1) * scale))
+                spans.append(
+                    (track, float(seen[a] - self.first) / length, float(seen[b - 1] + 1 - self.first) / length)
+                )
         return spans
 
     def line(self, now_ns: int) -> StateLine:
         """See viewer.session.Session."""
         frame = self.frame
-        line = describe_playback(
-            self.title, self.people(frame), (float(self.times_s[frame]), self.length_s), (frame, self.frames),
-            self.playing, self.speed, self._film.note if self._film is not None else "",
-        )  # fmt: skip
-        return line
+        at_s, length_s = float(self.times_s[frame]) - self.start_s, self.end_s - self.start_s
+        note = self._film.note if self._film is not None else ""
+        return describe_playback(
+            self.title, self.people(frame), (at_s, length_s), (frame, self.frames), self.playing, self.speed, note
+        )
 
     def close(self) -> None:
         """Close the video."""

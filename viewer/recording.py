@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline.messages import People3D
+from pipeline.messages import Message, People3D, StageStatus
+from pipeline.record import collect, save_results
+
+FIRST_FRAME = "first_frame"
+"""Entry of a recording's `info`: index of the frame it begins with."""
 
 
 class Recording:
@@ -13,6 +18,7 @@ class Recording:
 
     def __init__(self) -> None:
         self._messages: list[People3D] = []
+        self._shift = 0
 
     @property
     def frames(self) -> int:
@@ -20,13 +26,23 @@ class Recording:
         return len(self._messages)
 
     def add(self, people: People3D) -> None:
-        """Keep a message."""
-        self._messages.append(replace(people, preview=None))
+        """Keep a message. Frame numbers go on rising when the stream begins anew."""
+        last = self._messages[-1].stamp.seq if self._messages else -1
+        if people.stamp.seq + self._shift <= last:
+            self._shift = last + 1 - people.stamp.seq
+        stamp = replace(people.stamp, seq=people.stamp.seq + self._shift)
+        self._messages.append(replace(people, stamp=stamp, preview=None))
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path, statuses: Iterable[StageStatus] = ()) -> None:
         """Write the results file.
+
+        Args:
+            path: The file.
+            statuses: Of the stream's stages: they tell the models and the source.
 
         Raises:
             OutputError: If it cannot be written.
         """
-        raise NotImplementedError
+        messages: list[Message] = [*self._messages, *statuses]
+        first = self._messages[0].stamp.seq if self._messages else 0
+        save_results(path, collect(messages, info={FIRST_FRAME: first}))

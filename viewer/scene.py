@@ -19,12 +19,14 @@ from pipeline.messages import People3D
 
 Float = npt.NDArray[np.float32]
 
-TO_WORLD = np.array([1, -1, -1], np.float32)  # camera axes (x right, y down, z forward) -> world (y up, z to the viewer)
+# camera axes (x right, y down, z forward) -> world (x right, y up, z towards the viewer)
+TO_WORLD = np.array([1, -1, -1], np.float32)
 ANKLE_HEIGHT_M = 0.075
 FLOOR_WINDOW_S = 2.0
 FLOOR_TAU_S = 0.5
-FOLLOW_TAU_S = 0.9
-FIT_TAU_S = 1.5
+FOLLOW_TAU_S = 0.7
+FOLLOW_BEYOND_M = 0.35
+"""Nearer to the middle than this nobody is followed: a view that stands still is easier to read and to draw."""
 EYE_HEIGHT_M = 0.88
 FORGET_S = 3.0
 TRAIL_S = 1.2
@@ -85,6 +87,7 @@ class Scene:
         self._last_s = -math.inf
         self._centre: Float | None = None
         self._radius_m = 1.0
+        self._following = False
 
     def clear(self) -> None:
         """Forget everybody."""
@@ -147,8 +150,14 @@ class Scene:
         middle[1] = EYE_HEIGHT_M
         if self._centre is None:
             self._centre, self._radius_m = middle, self._reach_m(middle)
-        self._centre = self._centre + (middle - self._centre) * np.float32(1 - math.exp(-dt_s / FOLLOW_TAU_S))
-        self._radius_m += (self._reach_m(self._centre) - self._radius_m) * (1 - math.exp(-dt_s / FIT_TAU_S))
+        gap = middle - self._centre
+        away_m = float(np.hypot(gap[0], gap[2]))
+        self._following = away_m > (FOLLOW_BEYOND_M / 5 if self._following else FOLLOW_BEYOND_M)
+        if self._following:
+            self._centre = self._centre + gap * np.float32(1 - math.exp(-dt_s / FOLLOW_TAU_S))
+        reach_m = self._reach_m(self._centre)
+        if not 0.7 * self._radius_m < reach_m < 1.05 * self._radius_m:
+            self._radius_m = reach_m
 
     def _reach_m(self, centre_m: Float) -> float:
         """Return the radius round a point that holds everybody, arms included."""
@@ -162,5 +171,5 @@ class Scene:
 
     @property
     def radius_m(self) -> float:
-        """Radius of the circle round the centre that should be in view, smoothed."""
+        """Radius of the circle round the centre that should be in view; changes in steps, the camera glides."""
         return self._radius_m

@@ -94,7 +94,7 @@ class LiveSession:
         recording = self.feed.stop_recording()
         if recording is None or recording.frames == 0:
             return None
-        recording.save(path)
+        recording.save(path, self.state.statuses.values())
         return recording.frames
 
     def close(self) -> None:

@@ -79,7 +79,7 @@ class Timeline(QWidget):
             self._at = share
             self.update()
 
-    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802 - Qt's name
+    def paintEvent(self, event: QPaintEvent) -> None:
         """Draw ribbons and playhead."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
@@ -104,11 +104,11 @@ class Timeline(QWidget):
         painter.drawEllipse(QPointF(x, 5), 4, 4)
         painter.end()
 
-    def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802 - Qt's name
+    def mousePressEvent(self, event: QMouseEvent) -> None:
         """Go where the mouse is."""
         self.sought.emit(min(1.0, max(0.0, (event.position().x() - 6) / max(1.0, self.width() - 12.0))))
 
-    def mouseMoveEvent(self, event: QMouseEvent) -> None:  # noqa: N802 - Qt's name
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
         """Follow the mouse while a button is held."""
         self.mousePressEvent(event)
 
@@ -129,11 +129,11 @@ class HelpSheet(QWidget):
         self.setVisible(not self.isVisible())
         self.raise_()
 
-    def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802 - Qt's name
+    def mousePressEvent(self, event: QMouseEvent) -> None:
         """Hide."""
         self.hide()
 
-    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802 - Qt's name
+    def paintEvent(self, event: QPaintEvent) -> None:
         """Draw the list in two columns on a dimmed window."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)

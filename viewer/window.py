@@ -275,12 +275,12 @@ class Window(QMainWindow):
 
     # ---- Qt events
 
-    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802 - Qt's name
+    def resizeEvent(self, event: QResizeEvent) -> None:
         """Keep the help sheet over everything."""
         self.help.setGeometry(self.centralWidget().rect())
         super().resizeEvent(event)
 
-    def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802 - Qt's name
+    def closeEvent(self, event: QCloseEvent) -> None:
         """Save a running recording, let go of the session, and end the application."""
         self._timer.stop()
         if self.live and self.live.feed.recording:
