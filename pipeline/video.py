@@ -14,6 +14,7 @@ import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import av
@@ -114,13 +115,13 @@ def open_source(config: SourceConfig, *, every: bool = False, max_side_px: int =
     """
     from pipeline.camera import open_camera
     from pipeline.file import FileSource
-    from pipeline.images import open_images
+    from pipeline.images import SUFFIXES, open_images
     from pipeline.stream import open_stream
 
     match config.kind:
         case "camera":
             return open_camera(config.target, wh=config.camera_wh, fps=config.camera_fps, max_side_px=max_side_px)
-        case "images":
+        case "file" | "images" if config.kind == "images" or Path(config.target).suffix.lower() in SUFFIXES:
             return open_images(config.target, stills=config.stills, loop=config.loop, max_side_px=max_side_px)
         case "stream" if not (every and config.target.startswith(("http://", "https://"))):
             return open_stream(config.target, max_side_px=max_side_px)

@@ -105,7 +105,7 @@ def test_from_the_side_depth_runs_across() -> None:
     )
     canvas = np.zeros((300, 300, 3), np.uint8)
     draw_scene(canvas, scene, Eye(90, 0, ""))
-    rows, columns = np.nonzero(np.abs(canvas.astype(int) - LEFT).max(2) < 8)
+    _, columns = np.nonzero(np.abs(canvas.astype(int) - LEFT).max(2) < 8)
     assert columns.max() > 190
     _rows, columns = np.nonzero(np.abs(canvas.astype(int) - RIGHT).max(2) < 8)
     assert columns.min() < 110

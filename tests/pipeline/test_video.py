@@ -179,7 +179,7 @@ def test_a_video_without_frames_is_an_error(tmp_path: Path) -> None:
     path = make_clip(tmp_path / "empty.mkv", 1)
     data = path.read_bytes()
     path.write_bytes(data[: data.index(b"\x1f\x43\xb6\x75")])  # the header without any cluster
-    with pytest.raises(SourceError, match="holds no readable video frames|is not a video"):
+    with pytest.raises(SourceError, match=r"(holds no readable video frames|is not a video)"):
         list(FileSource(str(path)).pictures())
 
 
@@ -208,7 +208,8 @@ def test_reading_can_begin_further_on(tmp_path: Path) -> None:
 def test_facts_survive_closing(tmp_path: Path) -> None:
     source, _ = read(make_clip(tmp_path / "a.mp4", 10))
     assert source.facts() == {
-        "kind": "file", "codec": "h264", "stored_wh": [64, 48], "frames": 10, "duration_s": pytest.approx(1 / 3, abs=0.01)
+        "kind": "file", "codec": "h264", "stored_wh": [64, 48], "frames": 10,
+        "duration_s": pytest.approx(1 / 3, abs=0.01),
     }  # fmt: skip
     assert source.fps == pytest.approx(30, abs=0.1)
 
@@ -262,7 +263,8 @@ def test_any_kind_of_picture_becomes_rgb(tmp_path: Path, kind: str) -> None:
     bgr = picture(3)[..., ::-1]
     raw = {
         "grey": bgr[..., 0], "alpha": np.dstack([bgr, np.full(bgr.shape[:2], 128, np.uint8)]),
-        "sixteen": bgr.astype(np.uint16) * 257, "one": bgr[:1, :1], "large": np.ascontiguousarray(cv2.resize(bgr, (4000, 3000))),
+        "sixteen": bgr.astype(np.uint16) * 257, "one": bgr[:1, :1],
+        "large": np.ascontiguousarray(cv2.resize(bgr, (4000, 3000))),
     }[kind]  # fmt: skip
     cv2.imwrite(str(tmp_path / "a.png"), raw)
     (shown,) = list(open_images(str(tmp_path / "a.png"), stills=True, loop=False, max_side_px=1920).pictures())
@@ -272,6 +274,12 @@ def test_any_kind_of_picture_becomes_rgb(tmp_path: Path, kind: str) -> None:
     assert max(shown.image.shape[:2]) <= 1920
     want = (30, 30, 30) if kind == "grey" else (230, 30, 30)
     assert np.abs(shown.image[0, 0].astype(int) - want).max() <= 1
+
+
+def test_a_single_picture_given_as_a_file_is_read_as_one(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), picture(3)[..., ::-1])
+    (shown,) = list(open_source(SourceConfig("file", str(tmp_path / "a.png"))).pictures())
+    assert number(shown.image) == 3
 
 
 def test_folders_that_hold_nothing_usable_are_errors(tmp_path: Path) -> None:
@@ -352,7 +360,7 @@ def test_video_of_a_killed_writer_is_readable(tmp_path: Path, suffix: str) -> No
 
 
 def test_unwritable_places_and_unknown_kinds_are_errors(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="cannot write .*No such file or directory"):
+    with pytest.raises(OutputError, match=r"cannot write .*No such file or directory"):
         VideoWriter(tmp_path / "nope" / "o.mp4", 30)
     with pytest.raises(OutputError, match="is no kind of video"):
         VideoWriter(tmp_path / "o.txt", 30)
@@ -363,7 +371,7 @@ def test_a_full_disk_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "o.mkv").symlink_to("/dev/full")
     noise = np.random.default_rng(0)
     writer = VideoWriter(tmp_path / "o.mkv", 30)
+    pictures = [noise.integers(0, 255, (120, 160, 3), np.uint8) for _ in range(200)]
     with pytest.raises(OutputError, match="No space left on device"):
-        for _ in range(200):
-            writer.write(noise.integers(0, 255, (120, 160, 3), np.uint8))
+        [writer.write(p) for p in pictures]
     writer.close()  # a second complaint would hide the first
