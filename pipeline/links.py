@@ -95,12 +95,12 @@ class Subscriber:
     """A listener to a PUB link. It may connect before the publisher is there and outlives its restarts."""
 
     def __init__(
-        self, context: zmq.Context[Any], endpoint: str, kinds: Iterable[type[Any]], newest: bool = False
+        self, context: zmq.Context[Any] | None, endpoint: str, kinds: Iterable[type[Any]], newest: bool = False
     ) -> None:
         """Connect.
 
         Args:
-            context: The process's ZeroMQ context.
+            context: A ZeroMQ context; None for the process's own (rooms that do not know zmq).
             endpoint: What the publisher bound.
             kinds: Message classes to hear.
             newest: Keep only the newest message (of all kinds together: ask for one kind then).
@@ -108,7 +108,7 @@ class Subscriber:
         Raises:
             OutputError: If the endpoint is not an address.
         """
-        self.socket = context.socket(zmq.SUB)
+        self.socket = (context or zmq.Context.instance()).socket(zmq.SUB)
         _set_options(self.socket, Policy.LATEST if newest else Policy.EVERY, depth=1000)
         if endpoint.startswith("tcp:"):  # a peer's machine may vanish without a word; a local pipe cannot
             self.socket.setsockopt(zmq.HEARTBEAT_IVL, 2000)

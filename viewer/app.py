@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import zmq
-
+from pipeline.client import DEFAULT_ENDPOINT
 from pipeline.config import StageConfig
-from pipeline.errors import PipelineError, UsageError
+from pipeline.errors import UsageError
 from pipeline.lifeline import Lifeline, Stopped
 from pipeline.links import Subscriber
 from pipeline.messages import EndOfStream, People3D, StageStatus
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from viewer.session import Session
     from viewer.window import Window
 
-DEFAULT_ENDPOINT = "tcp://127.0.0.1:5570"
 REPORT_MS = 1000
 LIFELINE_MS = 50
 RESULTS_SUFFIXES = (".npz", ".part")
@@ -39,19 +38,18 @@ EXAMPLES = """examples:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run `posestream view`; returns the exit code (0 well, 2 wrong arguments or file, 3 no window possible)."""
+    """Run `posestream view`; returns when the window is closed.
+
+    Raises:
+        PipelineError: If no window can be opened (exit code 3), or the file or endpoint is none (2).
+    """
     args = _parser().parse_args(argv)
-    try:
-        check_qt()
-        if args.screenshot is None:
-            check_screen()
-        else:
-            os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
-        return _view(args)
-    except PipelineError as error:
-        hint = f" ({error.hint})" if error.hint else ""
-        print(f"posestream view: {error}{hint}", file=sys.stderr)  # noqa: T201 - a command line's voice
-        return error.exit_code
+    check_qt()
+    if args.screenshot is None:
+        check_screen()
+    else:
+        os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+    return _view(args)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -92,6 +90,8 @@ def _view(args: argparse.Namespace) -> int:
         feed.start()
     window.show()
     if args.screenshot is None:
+        for number in (signal.SIGINT, signal.SIGTERM):  # Python hears them when the next tick runs
+            signal.signal(number, lambda *_: window.close())
         app.exec()
         return 0
     return _screenshot(app, window, args.screenshot, args.at)
@@ -130,10 +130,9 @@ def _open(args: argparse.Namespace) -> tuple[Session, Feed | None]:
 
 def _feed(name: str, endpoint: str) -> Feed:
     """Return a feed on an endpoint; the address is tried here, so that a bad one is heard of at once."""
-    context: zmq.Context[Any] = zmq.Context.instance()
     kinds = (People3D, StageStatus, EndOfStream)
-    Subscriber(context, endpoint, kinds).close()
-    return Feed(name, lambda: Subscriber(context, endpoint, kinds))
+    Subscriber(None, endpoint, kinds).close()
+    return Feed(name, lambda: Subscriber(None, endpoint, kinds))
 
 
 def _screenshot(app: QApplication, window: Window, path: Path, at_s: float | None) -> int:
@@ -148,7 +147,7 @@ def _screenshot(app: QApplication, window: Window, path: Path, at_s: float | Non
     window.close()
     if not saved:
         raise UsageError(f"cannot write {path}", "the name must end in .png or .jpg, in a folder that exists")
-    print(path)  # noqa: T201 - what the command was asked for
+    sys.stdout.write(f"{path}\n")
     return 0
 
 

@@ -25,6 +25,7 @@ Float = npt.NDArray[np.float32]
 LIGHT = np.array([-0.22, 1.0, 0.18], np.float32)  # towards the light: shadows fall a little to the side
 GRID_REACH_M = 6.0
 HEAD_RADIUS_M = 0.095
+TRAIL_PIECE = 4  # points drawn at one opacity
 _RADII = {  # metres at (parent, child)
     "right_hip": (0.050, 0.050), "left_hip": (0.050, 0.050), "spine": (0.056, 0.050), "thorax": (0.050, 0.050),
     "right_knee": (0.056, 0.040), "left_knee": (0.056, 0.040), "right_ankle": (0.040, 0.026),
@@ -165,10 +166,11 @@ def _paint_trails(painter: QPainter, size_px: tuple[float, float], camera: Orbit
     for joint, trail in zip(TRAIL_JOINTS, figure.trails, strict=False):
         xy, depth = camera.project(trail, size_px)
         color = SIDES[JOINT_SIDE[joint]]
-        for i in range(1, len(xy)):
-            if depth[i] > NEAR_M and depth[i - 1] > NEAR_M:
-                painter.setPen(QPen(QColor(*color, round(170 * (i / len(xy)) ** 1.5)), 2.2))
-                painter.drawLine(QLineF(*xy[i - 1].tolist(), *xy[i].tolist()))
+        for i in range(0, len(xy) - 1, TRAIL_PIECE):
+            piece = slice(i, i + TRAIL_PIECE + 1)
+            if depth[piece].min() > NEAR_M:
+                painter.setPen(QPen(QColor(*color, round(190 * ((i + 1) / len(xy)) ** 1.4)), 2.2))
+                painter.drawPolyline(QPolygonF([QPointF(x, y) for x, y in xy[piece].tolist()]))
 
 
 def _parts(size_px: tuple[float, float], camera: OrbitCamera, figure: Figure) -> list[_Part]:
