@@ -35,6 +35,13 @@ class Scene:
     upright: bool = False
 
 
+def decode_rgb(jpeg: npt.NDArray[np.uint8]) -> Image:
+    """Return the (H, W, 3) uint8 RGB picture of some JPEG bytes."""
+    import cv2
+
+    return cv2.cvtColor(cv2.imdecode(jpeg, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+
+
 def moved(boxes: Float, scale: float, shift_xy: tuple[float, float]) -> Float:
     """Return boxes (K, 4) scaled, then shifted."""
     return (boxes * scale + np.tile(np.asarray(shift_xy), 2)).astype(np.float32)

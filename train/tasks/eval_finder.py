@@ -17,8 +17,9 @@ import numpy as np
 
 from engines.finder import Finder
 from engines.runtime import open_engine
-from train.data.boxes import Backgrounds, LspetSource, decode_rgb
-from train.data.boxes_augment import Scene, empty_part
+from train.data.boxes import LspetSource
+from train.data.boxes_augment import Scene, decode_rgb, empty_part
+from train.data.boxes_backgrounds import Backgrounds
 from train.data.boxes_clips import PEOPLE, ROOMS, Clip, read_clip
 from train.data.boxes_lspet import held_out, lspet_boxes
 from train.evaluate_boxes import Judged, figures, judge, sweep

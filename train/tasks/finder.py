@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from engines.spec import EngineSpec, TensorSpec
-from train.data.boxes import Backgrounds, BoxBatches, ClipSource, LspetSource, ShardSource, Source, decode_rgb
-from train.data.boxes_augment import FILL, Scene, letterboxed
+from train.data.boxes import BoxBatches, ClipSource, LspetSource, ShardSource, Source
+from train.data.boxes_augment import FILL, Scene, decode_rgb, letterboxed
+from train.data.boxes_backgrounds import Backgrounds
 from train.data.boxes_clips import PEOPLE, ROOMS, read_clip
 from train.data.boxes_lspet import held_out, lspet_boxes
 from train.export import export_model
@@ -123,7 +124,7 @@ def train(args: argparse.Namespace) -> Finder:
     model = model.to(memory_format=torch.channels_last)
     sources = Sources(args.data, args.cache or args.out, args.lspet, args.rendered)
     loader = DataLoader(
-        batches(sources, args.batch, args.seed),
+        batches(sources, args.batch, args.seed + steps_done(args.out)),
         batch_size=None,
         num_workers=args.workers,
         prefetch_factor=4 if args.workers else None,
@@ -134,6 +135,12 @@ def train(args: argparse.Namespace) -> Finder:
     config = FitConfig(args.out, args.steps, lr=args.lr, warmup_steps=100, ema=0.998, log_every=25, seed=args.seed)
     stream: Iterator[Batch] = iter(loader)
     return fit(config, model, stream, losses, groups=parameter_groups(model))
+
+
+def steps_done(out: Path) -> int:
+    """Return the steps of a run that is to be resumed, so that it does not see the same pictures again; else 0."""
+    path = out / "checkpoint.pt"
+    return int(torch.load(path, weights_only=True)["step"]) if path.exists() else 0
 
 
 def _one_thread(_: int) -> None:
