@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 .PHONY: demo test lint setup setup-dev clean
 
 demo: $(VENV)/.ready
-	$(BIN)/posestream --demo --save-dir out
+	$(BIN)/posestream --demo --save out/demo.npz --save-video out/demo.mp4
 
 test: $(VENV)/.ready-dev
 	$(BIN)/python -m pytest

@@ -8,13 +8,12 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from pipeline import demo
 from pipeline.config import Policy, RunConfig, SourceConfig
 from pipeline.errors import PipelineError, UsageError
 from pipeline.launch import launch
 from pipeline.options import DEFAULT_ENDPOINT, add_shared, models_of, output_of, pose_of, positive_float
 from pipeline.terminal import Terminal
-
-DEMO = Path(__file__).with_name("demo.mp4")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -26,6 +25,8 @@ def main(argv: Sequence[str]) -> int:
     models, pose = models_of(args), pose_of(args)
     output = output_of(_view(args, terminal), args.save, args.save_video, args.publish)
     run = RunConfig(source, models, pose, output, Policy.LATEST, debug=args.debug)
+    if args.demo:
+        return demo.run_demo(run, terminal, args.json)
     return launch(run, terminal, json_to=args.json).exit_code
 
 
@@ -65,7 +66,7 @@ def _source(args: argparse.Namespace) -> SourceConfig:
         )
     if args.camera is not None:
         return SourceConfig("camera", args.camera, camera_wh=args.camera_size, camera_fps=args.camera_fps)
-    return source_of(str(DEMO) if args.demo else args.source, real_time=True, loop=args.loop)
+    return demo.source() if args.demo else source_of(args.source, real_time=True, loop=args.loop)
 
 
 def source_of(target: str, real_time: bool = False, loop: bool = False, stills: bool = False) -> SourceConfig:

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from engines.skeletons import H36M17
-from train import losses3d, metrics3d
+from engines import metrics3d
+from train import losses3d
 from train.data.cameras import looking, shoot
 from train.data.mocap import Motion, data_root, even_takes, load_motion, mirrored, rebuilt, resample, sample_takes
 from train.data.noise2d import biased, detector_like
@@ -178,8 +179,12 @@ def test_metrics_and_losses_know_their_zero_and_their_unit() -> None:
     assert metrics3d.p_mpjpe_mm(1.3 * truth @ turn + 0.2, truth) == pytest.approx(0, abs=1e-3)
     assert metrics3d.p_mpjpe_mm(truth * [-1, 1, 1], truth) > 10, "a mirror image is no match"
     a, b = torch.from_numpy(truth).float(), torch.from_numpy(off).float()
-    for loss in (losses3d.position_loss, losses3d.velocity_loss, losses3d.bone_loss):
+    for loss in (losses3d.position_loss, losses3d.bone_loss):
         assert float(loss(a, a)) < 2e-2
+    shaking = a + torch.arange(20).remainder(2).mul(0.01)[None, :, None, None] * torch.tensor([0, 0, 1.0])
+    for fps, loss_m in ((30, 0.01), (60, 0.02)):
+        found = losses3d.velocity_loss(shaking, a, torch.full((1, 20), 1 / fps))
+        assert float(found) == pytest.approx(loss_m, rel=1e-2)
     assert float(losses3d.position_loss(b, a)) == pytest.approx(0.05, rel=1e-2)
     root = torch.tensor([[[0.0, 0.0, 4.0]]])
     assert float(losses3d.root_loss(root * 1.1, root, torch.ones(1, 1))) == pytest.approx(0.1, rel=1e-2)
