@@ -35,8 +35,8 @@ MIN_OPACITY = 0.12
 
 
 def opacity(score: float) -> float:
-    """Map a joint's confidence (0..1) to how solid it is drawn: full from 0.7 on, a hint below 0.1."""
-    return min(1.0, max(MIN_OPACITY, score / 0.7))
+    """Map a joint's confidence (0..1) to how solid it is drawn: full from 0.5 on, a hint at 0."""
+    return min(1.0, max(MIN_OPACITY, score / 0.5))
 
 
 def mix(a: RGB, b: RGB, share: float) -> RGB:

@@ -18,7 +18,7 @@ from viewer.scene import Scene
 
 Image = npt.NDArray[np.uint8]
 
-FIGURE_HEIGHT_M = 2.05
+FIGURE_HEIGHT_M = 2.2
 DEGREES_PER_PX = 0.4
 
 

@@ -1,8 +1,8 @@
 """Where people stand in the 3D view: camera space to an upright world with a floor. No Qt.
 
 The lifter's metres are camera metres (y down). Here the picture's up is up, and each person's floor is
-estimated from their own lowest joints over the last two seconds, so that feet stand on the grid and a
-jump still leaves it.
+estimated from their own lowest joints over the last second, so that feet stand on the grid and
+a jump still leaves it.
 """
 
 from __future__ import annotations
@@ -22,12 +22,14 @@ Float = npt.NDArray[np.float32]
 # camera axes (x right, y down, z forward) -> world (x right, y up, z towards the viewer)
 TO_WORLD = np.array([1, -1, -1], np.float32)
 ANKLE_HEIGHT_M = 0.075
-FLOOR_WINDOW_S = 2.0
-FLOOR_TAU_S = 0.5
+FLOOR_WINDOW_S = 0.8
+FLOOR_TAU_S = 0.2
+DEPTH_TAU_S = 0.6
+"""A person's distance is the least certain figure of all and is shown smoothed; where they are seen is not."""
 FOLLOW_TAU_S = 0.7
 FOLLOW_BEYOND_M = 0.35
 """Nearer to the middle than this nobody is followed: a view that stands still is easier to read and to draw."""
-EYE_HEIGHT_M = 0.88
+EYE_HEIGHT_M = 0.95
 FORGET_S = 3.0
 TRAIL_S = 1.2
 SIDE_BY_SIDE_M = 1.25
@@ -63,13 +65,21 @@ class _Memory:
     seen_s: float = -math.inf
     trail: deque[tuple[float, Float]] = field(default_factory=deque)
 
+    def place(self, t_s: float, root_m: Float) -> None:
+        """Take a new root: its direction as it is, its distance smoothed (in ratios, as its errors are)."""
+        if self.root_m is None or min(root_m[2], self.root_m[2]) < 0.1:
+            self.root_m = root_m.copy()
+            return
+        share = 1 - math.exp(-max(0.0, t_s - self.seen_s) / DEPTH_TAU_S)
+        self.root_m = root_m * (self.root_m[2] / root_m[2]) ** np.float32(1 - share)
+
     def stand(self, t_s: float, low_m: float) -> float:
         """Add a height of the lowest joint and return the smoothed floor height."""
         dt_s = max(0.0, t_s - self.seen_s) if self.lows else 0.0
         self.lows.append((t_s, low_m))
         while self.lows[0][0] < t_s - FLOOR_WINDOW_S:
             self.lows.popleft()
-        goal = float(np.percentile([low for _, low in self.lows], 20))
+        goal = float(np.percentile([low for _, low in self.lows], 15))
         if self.floor is None:
             self.floor = goal
         self.floor += (goal - self.floor) * (1 - math.exp(-dt_s / FLOOR_TAU_S))
@@ -106,20 +116,20 @@ class Scene:
         self._last_s = t_s
         self._memory = {k: m for k, m in self._memory.items() if t_s - m.seen_s < FORGET_S}
         shape = people.xyz_m if people.xyz_smooth_m is None else people.xyz_smooth_m
-        places = self._places(people)
+        places = self._places(people, t_s)
         self.figures = tuple(
             self._figure(people, row, shape[row] * TO_WORLD + places[row], t_s) for row in range(len(people.track))
         )
         self._follow(dt_s)
 
-    def _places(self, people: People3D) -> Float:
+    def _places(self, people: People3D, t_s: float) -> Float:
         """Return the (P, 3) world position of each pelvis: the root, its last known value, or a place in a row."""
         count = len(people.track)
         roots = np.full((count, 3), np.nan, np.float32)
         for row, track in enumerate(people.track.tolist()):
             memory = self._memory.setdefault(track, _Memory())
             if np.isfinite(people.root_m[row]).all():
-                memory.root_m = people.root_m[row].copy()
+                memory.place(t_s, people.root_m[row])
             if memory.root_m is not None:
                 roots[row] = memory.root_m
         self.placed = count > 0 and bool(np.isfinite(roots).all())
