@@ -143,7 +143,7 @@ def _set_options(socket: zmq.Socket[Any], policy: Policy, depth: int) -> None:
     socket.setsockopt(zmq.LINGER, 0)
     socket.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS[0])
     socket.setsockopt(zmq.RECONNECT_IVL_MAX, RECONNECT_MS[1])
-    if policy is Policy.LATEST and socket.socket_type != zmq.PUB:
+    if policy is Policy.LATEST and socket.type != zmq.PUB:
         socket.setsockopt(zmq.CONFLATE, 1)
     else:
         socket.setsockopt(zmq.SNDHWM, depth)

@@ -18,7 +18,8 @@ import numpy as np
 
 from pipeline.config import StageConfig
 from pipeline.errors import SourceError
-from pipeline.messages import Frame, People2D, People3D, Stamp
+from pipeline.lifeline import Lifeline
+from pipeline.messages import Frame, People2D, People3D, StageStatus, Stamp
 
 SIZE_WH = (64, 48)
 
@@ -122,3 +123,16 @@ class FakeLift:
 
 
 make_decode, make_detect, make_lift = FakeDecode, FakeDetect, FakeLift
+
+
+def make_view(config: StageConfig, lifeline: Lifeline) -> None:
+    """A window with FAKE_VIEW = closed (by the user, after half a second), crash, or anything else: stays."""
+    lifeline.report(StageStatus(stage=config.name, state="running"))
+    wish, started_s = os.environ["FAKE_VIEW"], time.monotonic()
+    while not lifeline.stopped():
+        time.sleep(0.05)
+        lifeline.report(StageStatus(stage=config.name, state="running"))
+        if time.monotonic() - started_s > 0.5 and wish == "closed":
+            return
+        if wish == "crash":
+            raise RuntimeError("no pixels left")
