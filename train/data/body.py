@@ -201,6 +201,28 @@ class Body:
         return top, best / np.maximum(best.sum(1, keepdims=True), 1e-9)
 
 
+def coarser(vertices: Floats, triangles: Ints, cell_m: float, keep: Ints | None = None) -> Ints:
+    """Fewer triangles over the same vertices: those in one cube of a grid become one (Rossignac and Borrel, 1993).
+
+    Args:
+        vertices: (V, 3) metres.
+        triangles: (T, 3).
+        cell_m: Side of the cubes.
+        keep: (V,) labels; vertices with different labels are never joined.
+
+    Returns:
+        (T', 3) triangles that did not collapse.
+    """
+    cell = np.floor((vertices - vertices.min(0)) / cell_m).astype(np.int64)
+    code = (cell[:, 0] * 4096 + cell[:, 1]) * 4096 + cell[:, 2]
+    if keep is not None:
+        code = code * 16 + keep
+    _, first, inverse = np.unique(code, return_index=True, return_inverse=True)
+    faces = first[inverse.reshape(-1)][triangles]
+    flat = (faces[:, 0] == faces[:, 1]) | (faces[:, 1] == faces[:, 2]) | (faces[:, 0] == faces[:, 2])
+    return faces[~flat].astype(np.int32)
+
+
 def normals(vertices: Floats, triangles: Ints) -> Floats:
     """Area-weighted unit vertex normals (V, 3), outward for the pack's winding."""
     a, b, c = (vertices[triangles[:, k]] for k in range(3))

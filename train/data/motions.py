@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from train.data.retarget import ARM, LEG, FlatFoot, flat_feet, to_body_axes
-from train.data.rotations import Array, frame, swing, turn, unit
+from train.data.rotations import Array, frame, smoothstep, swing, turn, unit
 
 # Share of the pictures by what an action's name contains; the first match counts.
 SHARES = (
@@ -145,13 +145,33 @@ def wave_arm(xyz: Array, rng: np.random.Generator) -> Array:
     side = "RL"[int(rng.integers(2))]
     shoulder, elbow, wrist = ARM[side]
     tip = 19 if side == "R" else 20
-    chest = frame(xyz[:, 11] - xyz[:, 14], xyz[:, 8] - xyz[:, 7])
+    chest = frame(xyz[:, 8] - xyz[:, 7], xyz[:, 11] - xyz[:, 14])  # its columns: left, up, ahead
     out_of_side = -1.0 if side == "R" else 1.0
     aim = unit(np.array([out_of_side * rng.uniform(-0.2, 1.0), rng.uniform(-1, 1), rng.uniform(-0.2, 1.0)]))
     fore = swing(np.array([0.0, -1, 0]), aim) @ turn(np.array([0.0, 1, 0]), rng.uniform(-0.6, 0.6))
     bent = fore @ turn(np.array([1.0, 0, 0]), -rng.uniform(0, 2.3)) @ np.array([0.0, -1, 0])
     for a, b, d in ((shoulder, elbow, aim), (elbow, wrist, bent), (wrist, tip, bent)):
         out[:, b] = out[:, a] + chest @ d * np.linalg.norm(xyz[:, b] - xyz[:, a], axis=-1, keepdims=True)
+    return out
+
+
+def greet(xyz: Array, fps: float, start_s: float, stop_s: float, side: str = "R") -> Array:
+    """Let someone (T, 21, 3) wave a hand between two times, easing in and out of the mocap's arm."""
+    out = xyz.copy()
+    shoulder, elbow, wrist = ARM[side]
+    tip, outward = (19, -1.0) if side == "R" else (20, 1.0)
+    now = np.arange(len(xyz)) / fps
+    share = smoothstep(now, start_s, start_s + 0.7) * (1 - smoothstep(now, stop_s - 0.8, stop_s))
+    chest = frame(xyz[:, 8] - xyz[:, 7], xyz[:, 11] - xyz[:, 14])  # its columns: left, up, ahead
+    sway = 0.4 * np.sin(2 * np.pi * 1.7 * (now - start_s)) + 0.15
+    upper = np.broadcast_to(unit(np.array([0.75 * outward, -0.45, 0.5])), (len(xyz), 3))
+    fore = unit(np.stack([outward * np.sin(sway), np.cos(sway), np.full(len(xyz), 0.35)], -1))
+    for a, b, aim in ((shoulder, elbow, upper), (elbow, wrist, fore), (wrist, tip, fore)):
+        own = xyz[:, b] - xyz[:, a]
+        target = np.einsum("tij,tj->ti", chest, aim)
+        axis = np.cross(unit(own), target)
+        angle = np.arctan2(np.linalg.norm(axis, axis=-1), (unit(own) * target).sum(-1))
+        out[:, b] = out[:, a] + np.einsum("tij,tj->ti", turn(axis, angle * share), own)
     return out
 
 

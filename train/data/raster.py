@@ -59,6 +59,7 @@ class Object3D:
         object_id: 0..255, written to the identity map.
         casts: Throws shadows.
         catcher: Shows the backdrop with the shadows that fall on it.
+        caster: (T', 3) triangles to throw shadows with instead of `triangles`.
         near_people: Bodies keep skylight away from it (costs time per pixel).
     """
 
@@ -73,6 +74,7 @@ class Object3D:
     casts: bool = True
     catcher: bool = False
     near_people: bool = True
+    caster: Ints | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,11 +173,14 @@ class Renderer:
             self.gl: Any = moderngl.create_context(standalone=True, backend="egl")
         except Exception as error:  # moderngl raises bare Exception; every cause has the same remedy
             raise RendererUnavailable(NO_EGL.format(error=error)) from error
-        self._depth_test = moderngl.DEPTH_TEST
+        self._depth_test, self._cull = moderngl.DEPTH_TEST, moderngl.CULL_FACE
+        self._bilinear = moderngl.LINEAR_MIPMAP_NEAREST
+        self.gl.front_face = "cw"  # clip y points down
         program = self.gl.program
         self._surface = program(vertex_shader=shaders.SURFACE_VERTEX, fragment_shader=shaders.SURFACE_FRAGMENT)
         self._back = program(vertex_shader=shaders.BACKDROP_VERTEX, fragment_shader=shaders.BACKDROP_FRAGMENT)
         self._caster = program(vertex_shader=shaders.SHADOW_VERTEX, fragment_shader=shaders.SHADOW_FRAGMENT)
+        self._depth = program(vertex_shader=shaders.DEPTH_VERTEX, fragment_shader=shaders.DEPTH_FRAGMENT)
         self._patterns, self._photos = self._array(patterns), self._array(_linear(photos))
         self._tile = shadow_tile
         atlas = (shadow_tile * shaders.ATLAS_COLUMNS, shadow_tile * shaders.ATLAS_ROWS)
@@ -196,6 +201,7 @@ class Renderer:
         count, height, width, _ = layers.shape
         texture = self.gl.texture_array((width, height, count), 3, np.ascontiguousarray(layers).tobytes(), alignment=1)
         texture.build_mipmaps()
+        texture.filter = (self._bilinear, texture.filter[1])  # a third cheaper on a CPU than between mipmaps
         return texture
 
     def _target(self, size: tuple[int, int]) -> Any:
@@ -243,33 +249,41 @@ class Renderer:
         size = (round(camera.size_wh[0] * supersample), round(camera.size_wh[1] * supersample))
         drawn = [self._upload(o) for o in objects]
         clips = self._shadows(objects, drawn, light)
-        target = self._target(size)
-        target.use()
-        self.gl.enable(self._depth_test)
-        target.clear()
         textures = self._bind(light, backdrop)
         self._frame_uniforms(camera, light, backdrop is not None, supersample, widen)
-        self._corners.render()
         self._light_uniforms(light, clips, spheres, shadow_taps)
-        for item, (vao, _, _) in zip(objects, drawn, strict=True):
+        target = self._target(size)
+        target.use()
+        target.clear()
+        self.gl.enable(self._depth_test | self._cull)
+        self.gl.depth_func = "<="
+        target.color_mask = ((False,) * 4,) * 2
+        for _, depth, _, _ in drawn:
+            depth.render()
+        target.color_mask = ((True,) * 4,) * 2
+        for item, (surface, _, _, _) in zip(objects, drawn, strict=True):
             self._object_uniforms(item, min(len(spheres), shaders.MAX_SPHERES))
-            vao.render()
+            surface.render()
+        self.gl.disable(self._cull)
+        self._corners.render()
         picture = self._read(target, size, camera.size_wh)
-        for resource in [*textures, *(r for _, _, owned in drawn for r in owned)]:
+        for resource in [*textures, *(r for _, _, _, owned in drawn for r in owned)]:
             resource.release()
         return picture
 
-    def _upload(self, item: Object3D) -> tuple[Any, Any, list[Any]]:
+    def _upload(self, item: Object3D) -> tuple[Any, Any, Any, list[Any]]:
         columns = (item.position_m, item.normal, item.rest_m, item.rest_normal, item.marks)
         data = np.ascontiguousarray(np.concatenate(columns, 1), np.float32)
         vertices = self.gl.buffer(data.tobytes())
         index = self.gl.buffer(np.ascontiguousarray(item.triangles, np.int32).tobytes())
         names = ("position", "normal", "rest", "rest_normal", "marks")
         surface = self.gl.vertex_array(self._surface, [(vertices, "3f 3f 3f 3f 4f", *names)], index)
-        shadow = self.gl.vertex_array(self._caster, [(vertices, "3f 52x", "position")], index)
-        return surface, shadow, [surface, shadow, vertices, index]
+        depth = self.gl.vertex_array(self._depth, [(vertices, "3f 36x 4f", "position", "marks")], index)
+        coarse = index if item.caster is None else self.gl.buffer(np.ascontiguousarray(item.caster, np.int32).tobytes())
+        shadow = self.gl.vertex_array(self._caster, [(vertices, "3f 52x", "position")], coarse)
+        return surface, depth, shadow, [surface, depth, shadow, vertices, index, *([] if item.caster is None else [coarse])]
 
-    def _shadows(self, objects: list[Object3D], drawn: list[tuple[Any, Any, list[Any]]], light: Light) -> Floats:
+    def _shadows(self, objects: list[Object3D], drawn: list[tuple[Any, Any, Any, list[Any]]], light: Light) -> Floats:
         """Fill the atlas; returns the (K, 4, 4) world -> clip matrices."""
         casters = [o.position_m for o in objects if o.casts]
         clips = np.tile(np.eye(4), (shaders.MAX_LIGHTS, 1, 1))
@@ -285,7 +299,7 @@ class Renderer:
             column, row = k % shaders.ATLAS_COLUMNS, k // shaders.ATLAS_COLUMNS
             self._atlas_target.viewport = (column * self._tile, row * self._tile, self._tile, self._tile)
             self._caster["to_clip"].write(np.ascontiguousarray(clips[k].T, np.float32).tobytes())
-            for item, (_, shadow, _) in zip(objects, drawn, strict=True):
+            for item, (_, _, shadow, _) in zip(objects, drawn, strict=True):
                 if item.casts:
                     shadow.render()
         return clips.astype(np.float32)
@@ -319,7 +333,9 @@ class Renderer:
             for name, value in values.items():
                 if name in program:
                     program[name].value = value
-        self._surface["to_clip"].write(np.ascontiguousarray(camera.clip().T, np.float32).tobytes())
+        matrix = np.ascontiguousarray(camera.clip().T, np.float32).tobytes()
+        self._surface["to_clip"].write(matrix)
+        self._depth["to_clip"].write(matrix)
 
     def _light_uniforms(self, light: Light, clips: Floats, spheres: Floats, taps: int) -> None:
         s, lights = self._surface, shaders.MAX_LIGHTS

@@ -43,9 +43,11 @@ class Person:
     toes_m: Array
     object_id: int
 
-    def drawn(self, t: int) -> Object3D:
-        """Surface in frame t."""
-        return self.figure.posed(self.posed, self.shift_m[t], t, self.object_id)
+    def drawn(self, t: int, camera: Camera | None = None) -> Object3D:
+        """Surface in frame t; with less detail where a pixel of the camera is larger than it."""
+        away = 0.0 if camera is None else float(camera.to_camera(self.joints_m[t, 0])[2])
+        small = camera is not None and away / camera.focal_px > 0.005
+        return self.figure.posed(self.posed, self.shift_m[t], t, self.object_id, small)
 
 
 def place(figure: Figure, what: Moment, at: Array, rng: np.random.Generator, object_id: int) -> Person:
@@ -129,8 +131,8 @@ class Studio:
         self._pool = [self.wardrobe.dress(rng) for _ in range(4)]
 
     def figure(self, rng: np.random.Generator) -> Figure:
-        """Someone new half the time, else a known body and cut in new colours (quicker)."""
-        if rng.random() < 0.5:
+        """Someone new three times in ten, else a known body and cut in new colours (quicker)."""
+        if rng.random() < 0.3:
             self._pool[int(rng.integers(len(self._pool)))] = self.wardrobe.dress(rng)
             if len(self._pool) < 24:
                 self._pool.append(self.wardrobe.dress(rng))
@@ -192,7 +194,7 @@ class Studio:
         at = joints[0] * [1, 0, 1] - 0.02 * np.array([np.sin(turn), 0, np.cos(turn)])
         return props.box(size, turn, at, material, FIRST_OCCLUDER + 50)
 
-    def draw(self, people: list[Person], extra: list[Object3D], setting: Setting, camera: Camera, supersample: float = 1.5) -> Picture:
+    def draw(self, people: list[Person], extra: list[Object3D], setting: Setting, camera: Camera, supersample: float = 1.25) -> Picture:
         """Draw the people's frames; more than one frame is averaged (motion blur), ids and depth are the middle one's."""
         frames = max((len(p.shift_m) for p in people), default=1)
         pictures = []
@@ -200,7 +202,7 @@ class Studio:
         for t in range(frames):
             near = [balls(p.joints_m[t], p.toes_m[t]) for p in nearest]
             spheres: Floats = np.concatenate(near) if near else np.zeros((0, 4), np.float32)
-            objects = setting.objects + extra + [p.drawn(t) for p in people]
+            objects = setting.objects + extra + [p.drawn(t, camera) for p in people]
             pictures.append(
                 self.renderer.render(
                     objects, camera, setting.light, spheres, setting.backdrop, supersample, widen=setting.widen

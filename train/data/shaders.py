@@ -46,6 +46,28 @@ SHADOW_FRAGMENT = """
 void main() {}
 """
 
+# Depth first: on a CPU every fragment that is shaded and then covered costs as much as one that stays.
+DEPTH_VERTEX = """
+#version 330
+uniform mat4 to_clip;
+in vec3 position;
+in vec4 marks;
+out float v_inside;
+flat out int v_slot;
+void main() {
+    gl_Position = to_clip * vec4(position, 1.0);
+    v_inside = marks.y;
+    v_slot = int(marks.x + 0.5);
+}
+"""
+
+DEPTH_FRAGMENT = f"""
+#version 330
+in float v_inside;
+flat in int v_slot;
+void main() {{ if (v_slot >= {FIRST_CLOTH} && v_inside < 0.0) discard; }}
+"""
+
 BACKDROP_VERTEX = """
 #version 330
 in vec2 corner;
@@ -218,7 +240,7 @@ void main() {
     for (int k = 0; k < lights; k++) {
         float facing = dot(n, light_towards[k]);
         if (facing <= 0.0) continue;
-        vec3 e = light_rgb[k] * lit_share(k, v_position + n * 0.006);
+        vec3 e = light_rgb[k] * lit_share(k, v_position + n * 0.014);
         light += e * facing;
         vec3 h = normalize(to_eye + light_towards[k]);
         glint += e * shine[v_slot].x * 0.04 * (gloss + 8.0) / 25.0 * pow(max(dot(n, h), 0.0), gloss) * facing;

@@ -28,8 +28,8 @@ def tiling_noise(rng: np.random.Generator, size: int, cells: int, octaves: int =
     return np.clip((total - total.min()) / (total.max() - total.min() + 1e-9), 0, 1)
 
 
-def _grid() -> tuple[Floats, Floats]:
-    at = (np.arange(SIZE, dtype=np.float32) + 0.5) / SIZE
+def _grid(size: int) -> tuple[Floats, Floats]:
+    at = (np.arange(size, dtype=np.float32) + 0.5) / size
     y, x = np.meshgrid(at, at, indexing="ij")
     return x, y
 
@@ -37,14 +37,14 @@ def _grid() -> tuple[Floats, Floats]:
 def _wave(t: Floats, repeats: int, duty: float) -> Floats:
     """Soft-edged bars: 1 on `duty` of each period."""
     phase = np.abs((t * repeats) % 1.0 - 0.5) * 2
-    return np.clip((duty - phase) * SIZE / repeats / 4 + 0.5, 0, 1)
+    return np.clip((duty - phase) * len(t) / repeats / 4 + 0.5, 0, 1)
 
 
-def _mixes(rng: np.random.Generator) -> dict[str, Floats]:
-    """Pattern name -> share of the second colour (SIZE, SIZE)."""
-    x, y = _grid()
+def _mixes(rng: np.random.Generator, size: int) -> dict[str, Floats]:
+    """Pattern name -> share of the second colour (size, size)."""
+    x, y = _grid(size)
     dots = ((x * 6 % 1 - 0.5) ** 2 + (y * 6 % 1 - 0.5) ** 2 < 0.06).astype(np.float32)
-    blob, fine = tiling_noise(rng, SIZE, 4), tiling_noise(rng, SIZE, 24)
+    blob, fine = tiling_noise(rng, size, 4), tiling_noise(rng, size, 24)
     zigzag = _wave(y + np.abs(x * 6 % 1 - 0.5) / 8, 8, 0.4)
     return {
         "plain": np.zeros_like(x),
@@ -70,20 +70,20 @@ GROUND = ("planks", "tiles", "concrete", "carpet", "grass", "bricks", "plaster")
 SKIN, HAIR = "skin", "hair"
 
 
-def _floors(rng: np.random.Generator) -> dict[str, tuple[Floats, Floats]]:
+def _floors(rng: np.random.Generator, size: int) -> dict[str, tuple[Floats, Floats]]:
     """Ground name -> (mix, brightness)."""
-    x, y = _grid()
+    x, y = _grid(size)
     row = np.floor(y * 6).astype(int)
     shift = rng.random(6)[row]
     column = np.floor((x + shift) * 2).astype(int) % 2
     tone = rng.random((6, 2))[row, column].astype(np.float32)
     seam = np.maximum(_wave(y + 1 / 12, 6, 0.03), _wave((x + shift).astype(np.float32) + 0.25, 2, 0.012))
-    grain = tiling_noise(rng, SIZE, 64, 3, 16.0)
-    rough, coarse = tiling_noise(rng, SIZE, 32), tiling_noise(rng, SIZE, 5)
+    grain = tiling_noise(rng, size, 64, 3, 16.0)
+    rough, coarse = tiling_noise(rng, size, 32), tiling_noise(rng, size, 5)
     grout = np.maximum(_wave(x + 1 / 8, 4, 0.03), _wave(y + 1 / 8, 4, 0.03))
     brick_row = np.floor(y * 8).astype(int)
     mortar = np.maximum(_wave(y + 1 / 16, 8, 0.12), _wave(x + 0.125 + 0.125 * (brick_row % 2), 4, 0.05))
-    blades = tiling_noise(rng, SIZE, 90, 2)
+    blades = tiling_noise(rng, size, 90, 2)
     return {
         "planks": (0.6 * tone + 0.4 * grain, (0.42 + 0.12 * tone + 0.1 * grain) * (1 - 0.6 * seam)),
         "tiles": (0.3 * coarse + grout * 0.7, 0.5 + 0.05 * rough - 0.2 * grout),
@@ -95,25 +95,25 @@ def _floors(rng: np.random.Generator) -> dict[str, tuple[Floats, Floats]]:
     }
 
 
-def patterns(seed: int = 0) -> tuple[npt.NDArray[np.uint8], dict[str, int]]:
+def patterns(seed: int = 0, size: int = SIZE) -> tuple[npt.NDArray[np.uint8], dict[str, int]]:
     """Draw every pattern.
 
     Returns:
-        (L, 256, 256, 3) uint8: mix of the two colours, brightness (0.375 leaves a colour as it is), height; and the
+        (L, size, size, 3) uint8: mix of the two colours, brightness (0.375 leaves a colour as it is), height; and the
         layer of each name.
     """
     rng = np.random.default_rng(seed)
-    x, y = _grid()
+    x, y = _grid(size)
     threads = 0.5 + 0.25 * (np.sin(2 * np.pi * 64 * x) + np.sin(2 * np.pi * 64 * y))
-    folds = tiling_noise(rng, SIZE, 3, 4, 0.6)
+    folds = tiling_noise(rng, size, 3, 4, 0.6)
     layers: dict[str, tuple[Floats, Floats, Floats]] = {}
-    for name, mix in _mixes(rng).items():
+    for name, mix in _mixes(rng, size).items():
         layers[name] = (mix, 0.345 + 0.04 * threads + 0.03 * folds, folds)
-    for name, (mix, bright) in _floors(rng).items():
+    for name, (mix, bright) in _floors(rng, size).items():
         layers[name] = (mix, bright, bright)
-    pores, patches = tiling_noise(rng, SIZE, 60, 2), tiling_noise(rng, SIZE, 3)
+    pores, patches = tiling_noise(rng, size, 60, 2), tiling_noise(rng, size, 3)
     layers[SKIN] = (patches, 0.36 + 0.03 * pores, pores * 0.3)
-    strands = tiling_noise(rng, SIZE, 96, 2, 24.0)
+    strands = tiling_noise(rng, size, 96, 2, 24.0)
     layers[HAIR] = (strands, 0.22 + 0.3 * strands, strands)
     stack = np.stack([np.stack(layers[name], -1) for name in layers])
     return (np.clip(stack, 0, 1) * 255).astype(np.uint8), {name: i for i, name in enumerate(layers)}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from train.data.body import Body, Floats, Ints, Mesh, normals, skin
+from train.data.body import Body, Floats, Ints, Mesh, coarser, normals, skin
 from train.data.raster import Material, Object3D
 from train.data.retarget import Posed, Retargeter, joints_of
 from train.data.textures import CLOTH, HAIR, SKIN, cloth_colour, hair_colour, skin_colour
@@ -42,6 +42,7 @@ class Figure:
         marks: (V, 4) slot and masks, as `train.data.raster.Object3D` has them.
         material: Colours and patterns.
         probes: (P,) vertices spread evenly over the surface.
+        medium, coarse: Fewer triangles over the same vertices, for figures that are small in the picture and for shadows.
     """
 
     retargeter: Retargeter
@@ -50,13 +51,16 @@ class Figure:
     marks: Floats
     material: Material
     probes: npt.NDArray[np.int64]
+    medium: Ints
+    coarse: Ints
 
-    def posed(self, posed: Posed, shift_m: npt.NDArray[np.float64], t: int, object_id: int) -> Object3D:
-        """Draw-ready surface in frame t of a pose whose pelvis is put at `shift_m`."""
+    def posed(self, posed: Posed, shift_m: npt.NDArray[np.float64], t: int, object_id: int, small: bool = False) -> Object3D:
+        """Draw-ready surface in frame t of a pose whose pelvis is put at `shift_m`; `small` leaves detail out."""
         rotation, offset = posed.offset(self.retargeter.rest, shift_m, t)
         position, normal = skin(self.mesh, self.rest_normals, rotation, offset)
+        faces = self.medium if small else self.mesh.triangles
         return Object3D(
-            position, normal, self.mesh.vertices_m, self.rest_normals, self.marks, self.mesh.triangles, self.material, object_id
+            position, normal, self.mesh.vertices_m, self.rest_normals, self.marks, faces, self.material, object_id, caster=self.coarse
         )
 
     def joints(self, posed: Posed, shift_m: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -323,7 +327,10 @@ class Wardrobe:
         area = np.linalg.norm(np.cross(b - a, c - a), axis=1)
         probes = triangles[rng.choice(len(triangles), 600, p=area / area.sum()), 0].astype(np.int64)
         rest_normals = np.concatenate([normals(p.mesh.vertices_m, p.mesh.triangles) for p in parts])
-        return Figure(Retargeter(self.body, v), mesh, rest_normals, marks, material, probes)
+        label = slots.astype(np.int32)
+        medium = coarser(mesh.vertices_m, triangles, 0.009, label)
+        coarse = coarser(mesh.vertices_m, triangles, 0.02)
+        return Figure(Retargeter(self.body, v), mesh, rest_normals, marks, material, probes, medium, coarse)
 
 
 def _without_shaft(mesh: Mesh) -> Mesh:

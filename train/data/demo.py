@@ -1,0 +1,173 @@
+"""The package's demo clip: one person in a sunlit room, with exact truth beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from train.data.body import Body
+from train.data.interior import Interior, furnish
+from train.data.motions import Motions, greet
+from train.data.raster import Camera, Renderer
+from train.data.scenes import look
+from train.data.sensor import CLEAN, expose
+from train.data.takes import Take, resample, take
+from train.data.textures import patterns
+from train.data.wardrobe import BOTTOM_SLOT, SHOE_SLOT, TOP_SLOT, Figure, Sliders, Wardrobe, balls
+
+CREDIT = (
+    "Motion: mocap.cs.cmu.edu, clip {clip}; the database was created with funding from NSF EIA-0196217. "
+    "Body, clothes and hair: MakeHuman community, CC0. View through the windows and pictures: Poly Haven, CC0."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DemoConfig:
+    """The clip.
+
+    Attributes:
+        clip: Mocap clip's name.
+        start_s, length_s: Part of it.
+        wave_s: When the person waves, seconds of the demo.
+        fps: Frame rate.
+        size_wh: Picture size.
+        focal_px: Of the camera.
+        eye_m, target_m: Where the camera is and looks.
+        supersample: Samples along each side of a pixel.
+        limit_bytes: Largest file; quality is lowered until it fits.
+        seed: Of person, colours and noise.
+    """
+
+    clip: str = "cmu/47_01"
+    start_s: float = 0.3
+    length_s: float = 8.2
+    wave_s: tuple[float, float] = (0.9, 3.0)
+    fps: int = 30
+    size_wh: tuple[int, int] = (1280, 720)
+    focal_px: float = 1050.0
+    eye_m: tuple[float, float, float] = (-1.6, 1.35, -5.6)
+    target_m: tuple[float, float, float] = (0.25, 0.95, 0.0)
+    supersample: float = 2.0
+    limit_bytes: int = 1_850_000
+    seed: int = 4
+
+
+def performer(wardrobe: Wardrobe, seed: int) -> Figure:
+    """The person of the clip: an adult in a shirt, jeans and trainers."""
+    rng = np.random.default_rng(seed)
+    sliders = Sliders(1.0, 0.5, 0.6, 0.42, 0.51, (0.25, 0.3, 0.45))
+    figure = wardrobe.dress(rng, sliders, "male_casualsuit02", "short02")
+    m = figure.material
+    a, b, cloth, shine = m.colour_a.copy(), m.colour_b.copy(), m.cloth.copy(), m.shine.copy()
+    layer = wardrobe.layers
+    for slot, first, second, row, gloss in (
+        (TOP_SLOT, (0.5, 0.13, 0.07), (0.42, 0.1, 0.055), (layer["heather"], 4.0, 0.012, -1), 0.15),
+        (BOTTOM_SLOT, (0.045, 0.075, 0.16), (0.08, 0.12, 0.22), (layer["washed"], 3.0, 0.01, -1), 0.1),
+        (SHOE_SLOT, (0.6, 0.6, 0.58), (0.5, 0.5, 0.5), (layer["plain"], 4.0, 0.002, -1), 0.4),
+    ):
+        a[slot], b[slot], cloth[slot], shine[slot] = first, second, row, (gloss, 12)
+    return replace(figure, material=replace(m, colour_a=a, colour_b=b, cloth=cloth, shine=shine))
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """Everything needed to draw the clip's frames."""
+
+    config: DemoConfig
+    renderer: Renderer
+    interior: Interior
+    performed: Take
+    camera: Camera
+
+    def frame(self, t: int) -> npt.NDArray[np.uint8]:
+        """Draw frame t: (H, W, 3) uint8 RGB."""
+        person = self.performed.person
+        spheres = np.concatenate([balls(person.joints_m[t], person.toes_m[t]), self.interior.balls])
+        objects = [*self.interior.objects, person.drawn(t)]
+        c = self.config
+        picture = self.renderer.render(objects, self.camera, self.interior.light, spheres, None, c.supersample, 12)
+        grain = replace(CLEAN, shot=0.004, read=0.0015)
+        return expose(picture.rgb, grain, np.random.default_rng([c.seed, t]))
+
+    def truth(self) -> dict[str, npt.NDArray[np.generic]]:
+        """Arrays of demo_truth.npz: pixels, pelvis-relative camera axes, root in camera space."""
+        xyz = self.camera.to_camera(self.performed.person.joints_m)
+        return {
+            "frame": np.arange(len(xyz), dtype=np.int32),
+            "xy_px": self.camera.project(self.performed.person.joints_m).astype(np.float32),
+            "xyz_m": (xyz - xyz[:, :1]).astype(np.float32),
+            "root_m": xyz[:, 0].astype(np.float32),
+            "focal_px": np.float32(self.camera.focal_px),
+            "size_wh": np.asarray(self.camera.size_wh, np.int32),
+            "fps": np.float32(self.performed.fps),
+            "skeleton": np.asarray("h36m17"),
+            "credit": np.asarray(CREDIT.format(clip=self.performed.clip)),
+        }
+
+
+def prepare(data: Path, config: DemoConfig) -> Demo:
+    """Load what the clip needs, pose every frame and furnish the room.
+
+    Raises:
+        RendererUnavailable: If there is no EGL here.
+        FileNotFoundError: If data is missing.
+    """
+    layer_maps, layers = patterns(size=512)
+    interior, photos = furnish(data / "backgrounds/hdri", layers, config.seed)
+    renderer = Renderer(layer_maps, photos, shadow_tile=1024)
+    body = Body(data / "body")
+    figure = performer(Wardrobe(body, layers, len(photos)), config.seed)
+    clip = Motions(data / "mocap/motion.npz").named(config.clip)
+    xyz = resample(clip.xyz_m, clip.fps, config.fps)
+    first = round(config.start_s * config.fps)
+    xyz = greet(xyz[first : first + round(config.length_s * config.fps)], config.fps, *config.wave_s)
+    camera = look(np.asarray(config.eye_m), np.asarray(config.target_m), 0.0, config.focal_px, config.size_wh)
+    return Demo(config, renderer, interior, take(figure, clip, xyz, config.fps, curl=0.22), camera)
+
+
+def encode(path: Path, frames: list[npt.NDArray[np.uint8]], fps: int, crf: int) -> int:
+    """Write H.264 in yuv420p; returns the file's size in bytes."""
+    import av
+
+    with av.open(str(path), "w", options={"movflags": "+faststart"}) as container:
+        options = {"crf": str(crf), "preset": "slow", "tune": "film"}
+        stream = container.add_stream("libx264", rate=Fraction(fps), options=options)
+        stream.height, stream.width = frames[0].shape[:2]
+        stream.pix_fmt = "yuv420p"
+        for image in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, "rgb24")))
+        container.mux(stream.encode())
+    return path.stat().st_size
+
+
+def make_demo(data: Path, out: Path, config: DemoConfig, progress: Callable[[int, int], None]) -> Path:
+    """Draw demo.mp4 and demo_truth.npz into a folder.
+
+    Args:
+        data: The folder with body/, mocap/ and backgrounds/.
+        out: Where to.
+        config: The clip.
+        progress: Called with (frames done, frames in all).
+
+    Returns:
+        Path of the clip.
+    """
+    demo = prepare(data, config)
+    count = len(demo.performed.person.shift_m)
+    frames = []
+    for t in range(count):
+        frames.append(demo.frame(t))
+        progress(t + 1, count)
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / "demo.mp4"
+    for crf in range(18, 36):
+        if encode(path, frames, config.fps, crf) <= config.limit_bytes:
+            break
+    np.savez_compressed(out / "demo_truth.npz", **demo.truth())
+    return path
+
