@@ -1,0 +1,19 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+os.environ["QT_QPA_PLATFORM"] = "offscreen"
+os.environ["PYQTGRAPH_QT_LIB"] = "PySide6"
+
+
+@pytest.fixture(scope="session")
+def app() -> Iterator[object]:
+    """The one Qt application of the test run."""
+    pytest.importorskip("PySide6", reason="the viewer's extra is not installed")
+    pytest.importorskip("pyqtgraph", reason="the viewer's extra is not installed")
+    from viewer.app import _application
+
+    yield _application()
