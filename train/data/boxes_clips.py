@@ -173,7 +173,7 @@ def read_clip(path: Path) -> Clip:
 def _room_boxes(jpegs: list[Image], empty: tuple[tuple[int, int], ...]) -> tuple[list[Float], list[Float]]:
     import cv2
 
-    samples = [cv2.imdecode(jpegs[k], cv2.IMREAD_COLOR) for a, b in empty for k in range(a, b, 5)]
+    samples = [cv2.imdecode(jpegs[k], cv2.IMREAD_COLOR) for a, b in empty for k in range(a, min(b, len(jpegs)), 5)]
     room = np.median(np.stack(samples), 0).astype(np.uint8)
     pairs = [differing(cv2.imdecode(jpeg, cv2.IMREAD_COLOR), room) for jpeg in jpegs]
     return [p[0] for p in pairs], [p[1] for p in pairs]
