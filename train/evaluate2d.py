@@ -36,10 +36,10 @@ class Person:
     labelled: npt.NDArray[np.bool_]
 
 
-def lspet_people(folder: Path, limit: int | None) -> Iterator[Person]:
+def lspet_people(folder: Path) -> Iterator[Person]:
     """Yield the held-out tenth of LSPET; the box is that of the marked joints."""
     stills = load_lspet(folder, held_out=True)
-    for i in range(len(stills) if limit is None else min(limit, len(stills))):
+    for i in range(len(stills)):
         yield Person(stills.picture(i), stills.box_xyxy_px[i], stills.xy_px[i], stills.weight[i] > 0)
 
 
@@ -99,7 +99,8 @@ def sequences(folder: Path, detector: Detector, count: int = 150, frames: int = 
     stills = load_lspet(folder, held_out=True)
     stills = replace(stills, augment=AugmentConfig(any_angle=0, tilt=10, half_body=0, occlude=0.6))
     rows = [i for i in range(len(stills)) if (stills.weight[i] > 0).sum() >= 14][:count]
-    samples = [draw(np.random.default_rng(i), stills, i, frames, stills.picture(i)) for i in rows]
+    textures = [cv2.resize(stills.picture(i), stills.augment.crop_wh) for i in (rows[-1], *rows[:-1])]
+    samples = [draw(np.random.default_rng(i), stills, i, frames, x) for i, x in zip(rows, textures, strict=True)]
     truth, known = np.stack([s["xy"] for s in samples]), np.stack([s["weight"] for s in samples]) > 0
     out: dict[str, float] = {}
     for kind, forget in MEMORY.items():

@@ -132,13 +132,13 @@ def _as_set(name: str, rows: list[tuple[int, npt.NDArray[np.uint8], Float, Float
     )  # fmt: skip
 
 
-def label_noses(teacher: Teacher, stills: StillSet, files: list[str], path: Path) -> int:
-    """Ask the teacher for the noses of LSPET's pictures, turned upright; write `path`, return how many were kept.
+def label_noses(teacher: Teacher, stills: StillSet, files: list[str], path: Path, most: int) -> int:
+    """Ask the teacher for the noses of LSPET's `most` most upright pictures; write `path`, return how many were kept.
 
     A nose counts where the views agree and it lies about as far from the thorax as the marked head top.
     """
     kept = []
-    for row, file in enumerate(files):
+    for row in np.argsort(-stills.share, kind="stable")[:most]:
         xy, weight = stills.xy_px[row], stills.weight[row]
         if min(weight[THORAX], weight[HEAD_TOP]) <= 0:
             continue
@@ -148,9 +148,9 @@ def label_noses(teacher: Teacher, stills: StillSet, files: list[str], path: Path
         nose, head = found[COCO17.index("nose")], np.linalg.norm(up)
         away = np.linalg.norm(nose - (xy[THORAX] + xy[HEAD_TOP]) / 2)
         if score[0] > 0.4 and spread[0] < APART and away < 0.8 * head:
-            kept.append((file, nose, TRUST))
+            kept.append((files[row], nose, TRUST))
     np.savez(
-        path, file=np.array([k[0] for k in kept]), xy_px=np.array([k[1] for k in kept], np.float32).reshape(-1, 2),
+        path, picture=np.array([k[0] for k in kept]), xy_px=np.array([k[1] for k in kept], np.float32).reshape(-1, 2),
         score=np.array([k[2] for k in kept], np.float32),
     )  # fmt: skip
     return len(kept)

@@ -32,7 +32,7 @@ def load_lspet(folder: Path, held_out: bool, noses: Path | None = None) -> Still
     Args:
         folder: With `images/`, `labels.npz` and `movenet_check.npz`.
         held_out: The held-out tenth, or the rest.
-        noses: npz with `file`, `xy_px` (N, 2), `score` (N,): noses found by a teacher in training pictures.
+        noses: npz with `picture` (file names), `xy_px` (N, 2), `score` (N,): found by a teacher in training pictures.
 
     Raises:
         FileNotFoundError: If the folder is not LSPET.
@@ -91,7 +91,7 @@ def _add_noses(
 ) -> None:
     """Fill in the teacher's noses, in place."""
     found, nose = np.load(path), H36M17.index("nose")
-    row_of = {f: i for i, f in enumerate(found["file"].astype(str))}
+    row_of = {f: i for i, f in enumerate(found["picture"].astype(str))}
     for i, file in enumerate(files):
         row = row_of.get(file)
         if row is not None:

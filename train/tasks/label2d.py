@@ -30,6 +30,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for the label files")
     parser.add_argument("--data", type=Path, default=default_data(), help="data folder (default: %(default)s)")
     parser.add_argument("--clips", nargs="*", help="file names in DATA/clips (default: all)")
+    parser.add_argument("--noses", type=int, default=4000, help="LSPET pictures asked (default: %(default)s)")
     parser.add_argument("--no-lspet", action="store_true", help="leave LSPET's noses out")
     args = parser.parse_args(argv)
     torch.set_num_threads(1)
@@ -46,7 +47,8 @@ def main(argv: list[str] | None = None) -> None:
     if not args.no_lspet:
         folder = args.data / "images" / "lspet"
         stills = load_lspet(folder, held_out=False)
-        count = label_noses(teacher, stills, file_names(folder, held_out=False), args.out / "noses.npz")
+        names = file_names(folder, held_out=False)
+        count = label_noses(teacher, stills, names, args.out / "noses.npz", args.noses)
         print(f"LSPET: {count} noses of {len(stills)} pictures", flush=True)
 
 

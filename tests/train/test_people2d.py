@@ -1,0 +1,242 @@
+"""Training pictures: packing, augmentation that moves joints with the picture, sequences, LSPET, teacher labels."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from engines.skeletons import COCO17, H36M17, LSP14
+from train.data.augment2d import AugmentConfig, Look, Occluder
+from train.data.clips import HELD_OUT_SHARE, label_clip
+from train.data.lspet import file_names, is_held_out, load_lspet
+from train.data.people2d import HIDDEN, Mixer, StillSet, batches, draw, load_shard, save_shard
+from train.data.teacher import SIDE, Teacher, cut_view, decode, view_matrix
+
+GEOMETRY = AugmentConfig(any_angle=0.3, occlude=0.0, half_body=0.0)
+
+
+def dotted(shown=0, count=1, wh=(160, 200), augment=GEOMETRY):
+    """People whose joint `shown` is a bright dot on black; the other joints stand around it."""
+    rng, jpeg, xy = np.random.default_rng(5), [], np.zeros((count, 17, 2), np.float32)
+    for n in range(count):
+        xy[n] = rng.uniform((50, 50), (110, 150), (17, 2))
+        image = np.zeros((wh[1], wh[0], 3), np.uint8)
+        cv2.circle(image, tuple(int(v) for v in xy[n, shown]), 4, (255, 255, 255), -1)
+        jpeg.append(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 95])[1])
+    return StillSet(
+        "dots", jpeg, xy, np.ones((count, 17), np.float32), np.zeros((count, 17), bool),
+        np.tile(np.float32([40, 40, 120, 160]), (count, 1)), np.ones(count, np.float32), np.full(count, -1), augment,
+    )  # fmt: skip
+
+
+def brightest(crop):
+    grey = cv2.GaussianBlur(crop.mean(-1).astype(np.float32), (0, 0), 3)
+    y, x = np.unravel_index(grey.argmax(), grey.shape)
+    return np.array([x + 0.5, y + 0.5])
+
+
+@pytest.mark.parametrize("joint", ["nose", "left_wrist"])
+def test_joints_move_with_the_picture_mirrored_or_not(joint):
+    j, stills, seen = H36M17.index(joint), dotted(H36M17.index(joint)), set()
+    for seed in range(12):
+        sample = draw(np.random.default_rng(seed), stills, 0, 3, None)
+        mirror = list(H36M17.mirror)
+        for t in range(3):
+            at = brightest(sample["crops"][t])
+            hits = [k for k in (j, mirror[j]) if np.linalg.norm(sample["xy"][t, k] - at) < 5]
+            assert hits, f"seed {seed}, frame {t}: no {joint} at the dot"
+            seen.add(hits[0])
+    assert seen == {j, H36M17.mirror[j]}, "both mirrored and plain crops must occur"
+
+
+def test_a_still_becomes_a_moving_sequence():
+    sample = draw(np.random.default_rng(0), dotted(), 0, 4, None)
+    assert sample["crops"].shape == (4, 256, 192, 3)
+    assert sample["crops"].dtype == np.uint8
+    assert (np.linalg.norm(np.diff(sample["xy"], axis=0), axis=-1).max(-1) > 0.05).all()
+
+
+def test_what_leaves_the_crop_is_not_a_position_but_is_known_to_be_outside():
+    stills = dotted(augment=replace(GEOMETRY, scale=0.0, shift=0.0, any_angle=0.0, tilt=0.0))
+    stills.xy_px[0, 3] = (5000, 5000)
+    sample = draw(np.random.default_rng(0), stills, 0, 1, None)
+    out = [k for k in (3, H36M17.mirror[3]) if sample["inside"][0, k] == 0]
+    assert len(out) == 1
+    assert sample["weight"][0, out[0]] == 0
+    assert sample["judged"][0, out[0]] == 1
+
+
+def test_the_same_seed_draws_the_same():
+    a, b = (draw(np.random.default_rng(7), dotted(), 0, 2, None) for _ in range(2))
+    assert all(np.array_equal(a[k], b[k]) for k in a)
+
+
+def test_occluder_hides_exactly_the_joints_behind_it():
+    crop, occluder = np.zeros((256, 192, 3), np.uint8), Occluder(np.random.default_rng(0), (192, 256), None, 0.0)
+    occluder.start, occluder.mask = np.array([20.0, 30.0]), np.ones((40, 50), bool)
+    occluder.patch = np.full((40, 50, 3), 200, np.uint8)
+    hidden = occluder.cover(crop, np.float32([[25, 35], [19, 35], [69.5, 69.5], [71, 50]]), 3)
+    assert hidden.tolist() == [True, False, True, False]
+    assert (crop[30:70, 20:70] == 200).all()
+    assert crop.sum() == 200 * 3 * 40 * 50
+
+
+def test_look_keeps_size_and_type_whatever_it_draws():
+    crop = np.random.default_rng(0).integers(0, 256, (64, 48, 3), np.uint8)
+    for seed in range(30):
+        out = Look(np.random.default_rng(seed)).apply(crop)
+        assert out.shape == crop.shape
+        assert out.dtype == np.uint8
+
+
+def test_shards_come_back_and_rendered_ones_know_hidden_from_absent(tmp_path):
+    stills = dotted(count=3)
+    save_shard(tmp_path / "a.npz", stills)
+    back = load_shard(tmp_path / "a.npz")
+    assert np.array_equal(back.picture(2), stills.picture(2))
+    assert np.array_equal(back.xy_px, stills.xy_px)
+    starts = np.cumsum([0, *(len(j) for j in stills.jpeg)])
+    visible, xy = np.ones((3, 17), bool), stills.xy_px.copy()
+    visible[0, 4], visible[0, 5], xy[0, 5] = False, False, (-20, 30)
+    np.savez(tmp_path / "b.npz", jpeg=np.concatenate(stills.jpeg), jpeg_start=starts, xy_px=xy, visible=visible,
+             box_xyxy_px=stills.box_xyxy_px)  # fmt: skip
+    rendered = load_shard(tmp_path / "b.npz")
+    assert rendered.weight[0, 3:6].tolist() == pytest.approx([1.0, HIDDEN, 0.0])
+    assert rendered.absent[0, 3:6].tolist() == [False, False, True]
+
+
+def test_batches_are_stacked_and_the_mixer_renewed():
+    rounds = []
+
+    def make(round_):
+        rounds.append(round_)
+        return Mixer([(dotted(count=2), 1.0)], 1, seed=round_)
+
+    stream = batches(make, size=2, renew_every=2)
+    batch = [next(stream) for _ in range(5)][-1]
+    assert tuple(batch["crops"].shape) == (2, 1, 256, 192, 3)
+    assert rounds[:2] == [0, 1]
+
+
+def test_a_broken_picture_is_reported_to_the_trainer():
+    stills = replace(dotted(), jpeg=[np.zeros(9, np.uint8)])
+    with pytest.raises(cv2.error):
+        next(batches(lambda _: Mixer([(stills, 1.0)], 1, 0), 1))
+
+
+def write_npz(path, arrays):
+    """np.savez cannot write an array named "file", which LSPET's labels have."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w") as member:
+                np.lib.format.write_array(member, array)
+
+
+@pytest.fixture
+def lspet(tmp_path):
+    """Forty pictures in LSPET's layout; the second training picture is of the swapped kind."""
+    (tmp_path / "images").mkdir()
+    files = np.array([f"im{i:05d}.jpg" for i in range(1, 41)])
+    for f in files:
+        cv2.imwrite(str(tmp_path / "images" / f), np.full((90, 80, 3), 99, np.uint8))
+    joints = np.random.default_rng(0).uniform(10, 70, (40, 14, 2)).astype(np.float32)
+    visible = np.ones((40, 14), bool)
+    joints[:, LSP14.index("left_wrist")] = np.nan
+    visible[:, LSP14.index("left_wrist")] = False
+    labels = {"file": files, "joints_px": joints, "visible": visible}
+    write_npz(tmp_path / "labels.npz", labels)
+    verdict = np.array(["agree"] * 40, dtype="<U20")
+    verdict[files == file_names(tmp_path, False)[1]] = "both_swapped"
+    write_npz(tmp_path / "movenet_check.npz", {"file": files, "verdict": verdict})
+    return tmp_path
+
+
+def test_lspet_is_split_by_the_hash_of_the_name_and_mapped(lspet):
+    train, held_out = load_lspet(lspet, held_out=False), load_lspet(lspet, held_out=True)
+    assert len(train) + len(held_out) == 40
+    assert len(held_out) == sum(is_held_out(f"im{i:05d}.jpg") for i in range(1, 41)) > 0
+    assert not set(file_names(lspet, True)) & set(file_names(lspet, False))
+    row = int(file_names(lspet, False)[0][2:7]) - 1
+    joints = np.load(lspet / "labels.npz")["joints_px"][row]
+    knee = train.xy_px[0, H36M17.index("right_knee")]
+    np.testing.assert_allclose(knee, joints[LSP14.index("right_knee")] - 0.5, atol=1e-4)  # from 1-based pixel middles
+    assert train.weight[0, H36M17.index("left_wrist")] == 0
+    assert train.weight[0, H36M17.index("nose")] == 0
+    assert train.weight[0, H36M17.index("pelvis")] == 1
+
+
+def test_lspet_labels_in_doubt_count_less_and_noses_come_from_the_teacher(lspet, tmp_path):
+    names = file_names(lspet, False)
+    found = {"picture": np.array(names[2:3]), "xy_px": np.float32([[11, 12]]), "score": np.float32([0.7])}
+    np.savez(tmp_path / "noses.npz", **found)
+    stills = load_lspet(lspet, held_out=False, noses=tmp_path / "noses.npz")
+    assert stills.share[1] < 0.5 * np.delete(stills.share, 1).min()
+    nose = H36M17.index("nose")
+    assert stills.xy_px[2, nose].tolist() == [11, 12]
+    assert stills.weight[:4, nose].tolist() == pytest.approx([0, 0, 0.7, 0])
+
+
+def test_teacher_views_are_cut_where_their_matrix_says():
+    image = np.zeros((300, 400, 3), np.uint8)
+    image[120:124, 250:254] = 255
+    for enlarge, degrees, mirrored in ((1.0, 0.0, False), (2.5, 30.0, True)):
+        matrix = view_matrix(np.float32([200, 80, 300, 200]), enlarge, degrees, mirrored)
+        expected = matrix[:, :2] @ (252, 122) + matrix[:, 2]
+        assert np.linalg.norm(brightest(cut_view(image, matrix, (SIDE, SIDE))) - expected) < 2
+
+
+def test_teacher_prefers_the_person_in_the_middle():
+    import torch
+
+    maps = {k: torch.full((1, c, 48, 48), -9.0) for k, c in (("centre", 1), ("heatmap", 17))}
+    maps |= {k: torch.zeros(1, 34, 48, 48) for k in ("regress", "offset")}
+    maps["centre"][0, 0, 24, 24], maps["centre"][0, 0, 5, 5] = 2.0, 3.0
+    maps["regress"][0, 0:2, 24, 24] = torch.tensor([-10.0, 4.0])  # nose: y, x from the person's cell
+    maps["heatmap"][0, 0, 15, 28], maps["heatmap"][0, 0, 40, 40] = 1.0, 1.5
+    maps["offset"][0, 0:2, 15, 28] = torch.tensor([0.25, 0.5])
+    xy, score = decode(maps)
+    np.testing.assert_allclose(xy[0, 0].numpy() * 48, (28.5, 15.25), atol=1e-4)
+    assert float(score[0, 0]) == pytest.approx(1 / (1 + np.exp(-1.0)), abs=1e-5)
+
+
+class SquareFinder(Teacher):
+    """Finds the bright square of a frame; its corners stand for all joints."""
+
+    def __init__(self):
+        pass
+
+    def joints(self, image, box_xyxy_px, enlarge=1.25):
+        bright = np.argwhere(image.mean(-1) > 128)
+        if not len(bright):
+            return np.zeros((17, 2), np.float32), np.zeros(17, np.float32)
+        (y0, x0), (y1, x1) = bright.min(0), bright.max(0)
+        corners = np.float32([[x0, y0], [x1, y0], [x0, y1], [x1, y1]])
+        return corners[np.arange(17) % 4], np.full(17, 0.8, np.float32)
+
+    def agreed(self, image, box_xyxy_px, upright_degrees=0.0):
+        xy, score = self.joints(image, box_xyxy_px)
+        spread = np.zeros(17, np.float32)
+        spread[COCO17.index("left_wrist")] = 0.5  # its views disagree
+        return xy, score, spread
+
+
+def test_a_clip_is_labelled_in_runs_and_its_last_third_held_out(tmp_path):
+    writer = cv2.VideoWriter(str(tmp_path / "c.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 10, (160, 120))
+    for t in range(30):
+        frame = np.zeros((120, 160, 3), np.uint8)
+        if not 8 <= t < 12:  # nobody there
+            frame[40:100, 30 + t : 60 + t] = 255
+        writer.write(frame)
+    writer.release()
+    train, held_out = label_clip(SquareFinder(), tmp_path / "c.avi")
+    assert len(held_out) == round(30 * HELD_OUT_SHARE)
+    assert len(train) == 20 - 4
+    assert (train.following == -1).sum() == 2, "two unbroken runs"
+    assert train.weight[0, H36M17.index("left_wrist")] == 0
+    assert train.weight[0, H36M17.index("right_wrist")] > 0
+    shoulder = train.xy_px[3, H36M17.index("left_shoulder")].astype(int)
+    assert train.picture(3)[shoulder[1] - 2 : shoulder[1] + 3, shoulder[0] - 2 : shoulder[0] + 3].max() > 128
