@@ -94,7 +94,7 @@ def _to_onnx(module: nn.Module, args: tuple[Tensor, ...], spec: EngineSpec, dyna
     people = torch.export.Dim(PEOPLE)
     with torch.no_grad():
         program = torch.onnx.export(
-            _Positional(module),
+            _Positional(module).eval(),
             args,
             dynamo=True,
             opset_version=OPSET,

@@ -21,10 +21,11 @@ def position_loss(pose: Tensor, truth: Tensor) -> Tensor:
     return distance(pose[..., 1:, :], truth[..., 1:, :]).mean()
 
 
-def velocity_loss(pose: Tensor, truth: Tensor) -> Tensor:
-    """Mean distance of the frame-to-frame displacements, metres per frame."""
+def velocity_loss(pose: Tensor, truth: Tensor, dt_s: Tensor) -> Tensor:
+    """Mean distance of the joint velocities, in metres per 1/30 s whatever the frame rate; (B, T) seconds `dt_s`."""
     moved, should = pose[:, 1:] - pose[:, :-1], truth[:, 1:] - truth[:, :-1]
-    return distance(moved[..., 1:, :], should[..., 1:, :]).mean()
+    rate = (1 / 30) / dt_s[:, 1:].clamp(min=0.01)
+    return (distance(moved[..., 1:, :], should[..., 1:, :]) * rate.unsqueeze(-1)).mean()
 
 
 def bone_lengths(pose: Tensor) -> Tensor:

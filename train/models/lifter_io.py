@@ -18,7 +18,7 @@ from engines.spec import PEOPLE, EngineSpec, StateSpec, TensorSpec
 
 JOINTS = 17
 FEATURES = JOINTS * 3 + 7
-OUTPUTS = (JOINTS - 1) * 3 + 3
+OUTPUTS = (JOINTS - 1) * 4 + 3
 PELVIS = H36M17.index("pelvis")
 SURE = 0.3  # a joint of this score or more counts in full
 TYPICAL_LOG_DEPTH = -0.9  # log of the mean distance, in metres, of a person's joints from their centre
@@ -33,14 +33,18 @@ class View:
     Attributes:
         right, down, forward: (..., 3) its axes, expressed in the real camera's axes.
         scale: (..., 1) mean distance of the visible joints from their centre, in its ray coordinates.
-        pelvis: (..., 2) pelvis in units of `scale`, 0 where it is not seen.
+        middle: (..., 1, 2) that centre, in units of `scale`; nearly 0.
+        unit: (..., 17, 2) joints from the centre, in units of `scale`, shrunk by the gate.
+        gate: (..., 17, 1) 0 where a joint is missing .. 1 where it is sure.
     """
 
     right: Tensor
     down: Tensor
     forward: Tensor
     scale: Tensor
-    pelvis: Tensor
+    middle: Tensor
+    unit: Tensor
+    gate: Tensor
 
 
 def observe(xy: Tensor, score: Tensor, dt_s: Tensor) -> tuple[Tensor, View]:
@@ -76,37 +80,42 @@ def observe(xy: Tensor, score: Tensor, dt_s: Tensor) -> tuple[Tensor, View]:
             unit.flatten(-2),
             score,
             centre,
-            middle.squeeze(-2) / scale,
+            (middle / scale.unsqueeze(-1)).squeeze(-2),
             torch.log(scale) + 2,
             log_dt.unsqueeze(-1),
             started.unsqueeze(-1),
         ],
         -1,
     )
-    return features, View(right, down, forward, scale, unit[..., PELVIS, :] + middle.squeeze(-2) / scale)
+    return features, View(right, down, forward, scale, middle / scale.unsqueeze(-1), unit, gate)
 
 
 def to_metres(output: Tensor, view: View) -> tuple[Tensor, Tensor]:
     """Read the network's outputs.
 
     The depth is exp(output) over the apparent size, bounded to a factor of e^3 either way; the pelvis lies
-    on its predicted ray.
+    on its predicted ray. Across the line of sight a joint starts from where it was seen, as far as the
+    network trusts it: that much need not be learned, and only the depth and the errors are.
 
     Args:
-        output: (..., OUTPUTS) pose in virtual-camera axes in metres, pelvis ray offset in units of
-            `view.scale`, log depth.
+        output: (..., OUTPUTS) pose in virtual-camera axes in metres (x, y on top of what was seen), pelvis ray
+            offset in units of `view.scale`, log depth, trust in each joint before the sigmoid.
         view: From `observe`.
 
     Returns:
         xyz_m (..., 17, 3) pelvis-relative and root_m (..., 3), both in the real camera's axes.
     """
-    pose, rest = output[..., : (JOINTS - 1) * 3], output[..., (JOINTS - 1) * 3 :]
-    pose = pose.unflatten(-1, (JOINTS - 1, 3))
-    pose = _turn_back(pose, view, one_more=True)
+    others = JOINTS - 1
+    pose = output[..., : others * 3].unflatten(-1, (others, 3))
+    offset, log_depth = output[..., others * 3 : others * 3 + 2], output[..., others * 3 + 2 : others * 3 + 3]
+    trust = torch.sigmoid(output[..., others * 3 + 3 :] + 1).unsqueeze(-1)
+    pelvis = view.unit[..., PELVIS : PELVIS + 1, :] + offset.unsqueeze(-2)
+    metres = torch.exp(3 * torch.tanh(log_depth / 3) + TYPICAL_LOG_DEPTH)  # of one unit at the pelvis' depth
+    seen = trust * (view.unit - view.gate * pelvis)[..., 1:, :] * metres.unsqueeze(-1)
+    pose = _turn_back(torch.cat([pose[..., :2] + seen, pose[..., 2:]], -1), view, one_more=True)
     xyz_m = torch.cat([torch.zeros_like(pose[..., :1, :]), pose], -2)
-    ray = view.scale * (view.pelvis + rest[..., :2])
-    depth = torch.exp(3 * torch.tanh(rest[..., 2:] / 3) + TYPICAL_LOG_DEPTH) / view.scale
-    root_m = _turn_back(torch.cat([ray * depth, depth], -1), view, one_more=False)
+    across = (view.middle + pelvis).squeeze(-2) * metres
+    root_m = _turn_back(torch.cat([across, metres / view.scale], -1), view, one_more=False)
     return xyz_m, root_m
 
 

@@ -19,7 +19,7 @@ from train.data.noise2d import biased, detector_like
 from train.export import export_model
 from train.fit import Batch, FitConfig, fit
 from train.losses3d import bone_loss, position_loss, root_loss, velocity_loss
-from train.metrics3d import mpjpe_mm, root_error_share
+from engines.metrics3d import mpjpe_mm, root_error_share
 from train.models.lifter_io import Lifter, lifter_spec
 from train.models.lstm import LstmLifter
 from train.models.tcn import CausalTcn
@@ -88,7 +88,7 @@ def losses(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
     truth, seen = batch["pose_m"], (batch["score"] > 0).any(-1).float()
     return {
         "position": position_loss(pose, truth),
-        "velocity": velocity_loss(pose, truth),
+        "velocity": 2 * velocity_loss(pose, truth, batch["dt_s"]),
         "bones": 0.2 * bone_loss(pose, truth),
         "root": 0.2 * root_loss(root, batch["root_m"], seen),
     }
