@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from engines.skeletons import H36M17
 from engines import metrics3d
+from engines.skeletons import H36M17
 from train import losses3d
 from train.data.cameras import looking, shoot
 from train.data.mocap import Motion, data_root, even_takes, load_motion, mirrored, rebuilt, resample, sample_takes

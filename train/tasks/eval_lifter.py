@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from engines.metrics3d import mpjpe_mm, mpjve_mm_per_frame, p_mpjpe_mm, root_error_share
 from engines.runtime import Engine, find_weights, open_engine
 from train.data.mocap import Float, Motion, data_root, even_takes, load_motion
 from train.export import read_weights
-from engines.metrics3d import mpjpe_mm, mpjve_mm_per_frame, p_mpjpe_mm, root_error_share
 from train.models.lifter_io import Lifter
 from train.models.lstm import LstmLifter
 from train.models.tcn import CausalTcn

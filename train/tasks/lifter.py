@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from engines.metrics3d import mpjpe_mm, root_error_share
 from train.data.cameras import shoot
 from train.data.mocap import Float, Motion, Take, data_root, even_takes, load_motion, sample_takes
 from train.data.noise2d import biased, detector_like
 from train.export import export_model
 from train.fit import Batch, FitConfig, fit
 from train.losses3d import bone_loss, position_loss, root_loss, velocity_loss
-from engines.metrics3d import mpjpe_mm, root_error_share
 from train.models.lifter_io import Lifter, lifter_spec
 from train.models.lstm import LstmLifter
 from train.models.tcn import CausalTcn
