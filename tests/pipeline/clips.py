@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import av.error
 import numpy as np
 
 TICKS = 90_000
@@ -76,7 +77,7 @@ def send_for_ever(kind: str, port: int, fps: int, wh: tuple[int, int]) -> None:
     listener = socket.create_server(("127.0.0.1", port))
     while True:
         connection, _ = listener.accept()
-        with connection, suppress(OSError):
+        with connection, suppress(OSError, av.error.FFmpegError):  # the reader left
             if kind == "http":
                 connection.recv(4096)
                 connection.sendall(b"HTTP/1.0 200 OK\r\nContent-Type: video/mp2t\r\n\r\n")
