@@ -16,6 +16,7 @@ from pipeline.bench_live import summarise_live
 from pipeline.errors import PipelineError, SourceError, UsageError
 from pipeline.file import FileSource
 from pipeline.stream import open_stream
+from tests.engines.tiny_models import counting_lifter, drifting_detector, fixed_finder
 from tests.pipeline.clips import make_clip, number
 
 ROOT = Path(__file__).parents[2]
@@ -101,10 +102,14 @@ def test_a_peer_that_is_not_installed_names_the_commands(tmp_path: Path, monkeyp
 def test_the_whole_bench_gives_its_figures(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "a.mp4", 20, (320, 180))
     peer = fake_python(tmp_path / "peer", """echo '{"name": "Peer", "fps": 50, "cpu_ms_per_frame": 20}'""")
+    models = [
+        "--finder", str(fixed_finder(tmp_path / "f.onnx", [[6, 8, 30, 40]], [0.9], (48, 48))),
+        "--detector", str(drifting_detector(tmp_path / "d.onnx")), "--lifter", str(counting_lifter(tmp_path / "l.onnx")),
+    ]  # fmt: skip
     start_s = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-m", "pipeline.cli", "bench", str(clip), "--frames", "40", "--seconds", "2",
-         "--json", str(tmp_path / "b.json"), "--peer", "mediapipe", "--peer-python", peer],
+         "--json", str(tmp_path / "b.json"), *models, "--peer", "mediapipe", "--peer-python", peer],
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
