@@ -126,11 +126,6 @@ class Playback:
         self.playing = False
         self._at_s = float(self.times_s[min(max(self.frame + frames, self.first), self.frames - 1)])
 
-    def change_speed(self, steps: int) -> None:
-        """Take a faster or slower one of SPEEDS."""
-        at = int(np.argmin(np.abs(np.array(SPEEDS) - self.speed)))
-        self.speed = SPEEDS[min(max(at + steps, 0), len(SPEEDS) - 1)]
-
     @property
     def share(self) -> float:
         """Where the clock stands, as a share of the length."""

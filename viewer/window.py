@@ -53,6 +53,7 @@ class Window(QMainWindow):
         self.resize(1280, 720)
         self._last_ns = time.monotonic_ns()
         self._slow_ns = 0
+        self._closed = False
         self._timer = QTimer(self, interval=TICK_MS, timerType=Qt.TimerType.PreciseTimer)
         self._timer.timeout.connect(self.tick)
         self._timer.start()
@@ -139,6 +140,9 @@ class Window(QMainWindow):
 
     def tick(self) -> None:
         """Show what is new; let the camera glide; ten times a second, state line and plots."""
+        if self._closed:  # maybe before the event loop ran, when quitting had no effect yet
+            QApplication.quit()
+            return
         now_ns = time.monotonic_ns()
         shot = self.session.tick(now_ns)
         if shot is not None:
@@ -282,7 +286,7 @@ class Window(QMainWindow):
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """Save a running recording, let go of the session, and end the application."""
-        self._timer.stop()
+        self._closed = True
         if self.live and self.live.feed.recording:
             self._save_recording()
         self.session.close()

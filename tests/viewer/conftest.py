@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 
 import pytest
 
@@ -10,10 +9,10 @@ os.environ["PYQTGRAPH_QT_LIB"] = "PySide6"
 
 
 @pytest.fixture(scope="session")
-def app() -> Iterator[object]:
+def app() -> object:
     """The one Qt application of the test run."""
     pytest.importorskip("PySide6", reason="the viewer's extra is not installed")
     pytest.importorskip("pyqtgraph", reason="the viewer's extra is not installed")
     from viewer.app import _application
 
-    yield _application()
+    return _application()

@@ -20,7 +20,7 @@ def settled(view: str) -> OrbitCamera:
 def test_the_target_is_in_the_middle_and_up_is_up():
     camera = settled("three-quarter")
     target = camera.target_m
-    xy, depth = camera.project(np.stack([target, target + [0, 0.5, 0]]).astype(np.float32), SIZE)
+    xy, depth = camera.project(np.stack([target, target + np.array([0, 0.5, 0], np.float32)]), SIZE)
     assert xy[0] == pytest.approx([300, 200], abs=0.01)
     assert depth[0] == pytest.approx(camera.distance, abs=1e-4)
     assert xy[1, 1] < 150
