@@ -51,7 +51,7 @@ MEANINGS: dict[type[av.error.FFmpegError], tuple[str, str]] = {
     av.error.ConnectionRefusedError: ("nothing answers at that address and port", "is the sender running?"),
     av.error.TimeoutError: ("no answer in time", "check the address and the network"),
     av.error.ExitError: ("no answer in time", "check the address and the network"),
-    av.error.InvalidDataError: ("what comes is not video", "check the URL"),
+    av.error.InvalidDataError: ("no video comes from there", "check the URL and what is sent there"),
     av.error.ProtocolNotFoundError: ("unknown kind of stream", KNOWN),
 }
 

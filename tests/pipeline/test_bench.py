@@ -38,7 +38,7 @@ def test_what_is_no_clip_is_said_before_anything_runs(tmp_path: Path) -> None:
 
 
 def test_the_stream_is_720p_at_30_frames_per_second_without_end(tmp_path: Path) -> None:
-    assert encode_for_streaming(str(make_clip(tmp_path / "a.mp4", 60, (128, 96))), tmp_path / "live.ts", 10) == 10
+    assert encode_for_streaming(str(make_clip(tmp_path / "a.mp4", 60, (128, 96))), tmp_path / "live.ts", 8) == 8
     with serving(tmp_path / "live.ts") as url:
         source = open_stream(url, max_side_px=1920)
         times_s, indices = [], []
@@ -47,10 +47,10 @@ def test_the_stream_is_720p_at_30_frames_per_second_without_end(tmp_path: Path) 
                 times_s.append(shown.t_capture_ns / 1e9)
                 indices.append(shown.index)
                 assert shown.image.shape == (720, 960, 3)
-            if len(indices) >= 75:
+            if len(indices) >= 60:
                 break
         source.close()
-    # the first second may come in a burst; after it every frame comes on its beat, through eight repetitions
+    # the first second may come in a burst; after it every frame comes on its beat, through several repetitions
     rate = (indices[-1] - indices[30]) / (times_s[-1] - times_s[30])
     assert rate == pytest.approx(30, rel=0.1)
 
@@ -104,7 +104,8 @@ def test_the_whole_bench_gives_its_figures(tmp_path: Path) -> None:
     peer = fake_python(tmp_path / "peer", """echo '{"name": "Peer", "fps": 50, "cpu_ms_per_frame": 20}'""")
     models = [
         "--finder", str(fixed_finder(tmp_path / "f.onnx", [[6, 8, 30, 40]], [0.9], (48, 48))),
-        "--detector", str(drifting_detector(tmp_path / "d.onnx")), "--lifter", str(counting_lifter(tmp_path / "l.onnx")),
+        "--detector", str(drifting_detector(tmp_path / "d.onnx")),
+        "--lifter", str(counting_lifter(tmp_path / "l.onnx")),
     ]  # fmt: skip
     start_s = time.monotonic()
     done = subprocess.run(

@@ -14,6 +14,7 @@ from pipeline.stream import open_stream
 from pipeline.video import Picture
 from tests.pipeline.clips import free_port, serving
 from tests.pipeline.fake_camera import FakeDevice
+from tests.pipeline.rtsp_camera import RtspCamera
 
 
 def take(pictures: Iterator[Picture | None], count: int, limit_s: float = 10) -> list[Picture]:
@@ -62,6 +63,34 @@ def test_a_cut_stream_flows_again_within_three_seconds(kind: str) -> None:
     indices = [p.index for p in before + after]
     assert indices == sorted(set(indices))
     assert all(p.pts_s is None and p.image.shape == (48, 64, 3) for p in after)
+
+
+def test_an_rtsp_camera_plays_and_comes_back() -> None:
+    camera = RtspCamera()
+    source = open_stream(camera.url, max_side_px=1920)
+    pictures = source.pictures()
+    take(pictures, 10)
+    assert source.name == f"rtsp://***@127.0.0.1:{camera.port}/live"
+    camera.unplug()
+    wait_for(pictures, lambda: "reconnecting (attempt" in source.note)
+    time.sleep(1.0)
+    camera.plug()
+    start_s = time.monotonic()
+    assert take(pictures, 3)[0].image.shape == (48, 64, 3)
+    assert time.monotonic() - start_s < 3
+    source.close()
+    camera.unplug()
+
+
+def test_wrong_credentials_fail_at_once_and_are_not_shown() -> None:
+    camera = RtspCamera()
+    source = open_stream(camera.url.replace("s3cret", "wr0ng"), max_side_px=1920)
+    start_s = time.monotonic()
+    with pytest.raises(SourceError, match="wrong or missing user name and password") as error:
+        list(source.pictures())
+    assert time.monotonic() - start_s < 4
+    assert "wr0ng" not in str(error.value) + error.value.hint + source.note
+    camera.unplug()
 
 
 def test_a_slow_reader_gets_the_newest_frame() -> None:
