@@ -162,6 +162,7 @@ class StageConfig:
             goes on alone.
         told: The supervisor passes every stage's status on to it: to publish, or to write down.
         attempt: 0 at first, counting restarts.
+        restarted: Why it was restarted; "" at first.
         first_seq: `Stamp.seq` of the first frame to give out: after a restart decode goes on from there, and a
             file skips the frames before it.
         stop_s: How long it may take to leave once its lifeline is closed.
@@ -178,6 +179,7 @@ class StageConfig:
     essential: bool = True
     told: bool = False
     attempt: int = 0
+    restarted: str = ""
     first_seq: int = 0
     stop_s: float = 3.0
     log_path: Path | None = None

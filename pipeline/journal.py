@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.errors import OutputError, SourceError, WireError
+from pipeline.errors import OutputError, SourceError
 from pipeline.messages import Message
 from pipeline.wire import pack, unpack
 
@@ -33,17 +33,17 @@ class Journal:
         """
         self.path = path
         self.messages = 0
-        whole = sum(1 for _ in _records(path)) if go_on and path.exists() else 0
+        whole = _whole_records(path) if go_on else []
         try:
             self._file = path.open("r+b" if whole else "wb", buffering=0)
             if whole:
-                self._file.truncate(_end_of(path))
-                self._file.seek(0, 2)
+                self._file.truncate(whole[-1])
+                self._file.seek(whole[-1])
             else:
                 self._write(MAGIC)
         except OSError as error:
             raise OutputError(f"cannot write {path}: {error.strerror}") from error
-        self.messages = whole
+        self.messages = len(whole)
 
     def add(self, message: Message) -> None:
         """Append a message.
@@ -98,11 +98,9 @@ def _records(path: Path) -> Iterator[tuple[int, bytes]]:
         raise SourceError(f"cannot read {path}: {error.strerror}") from error
 
 
-def _end_of(path: Path) -> int:
-    end = len(MAGIC)
-    for end, data in _records(path):  # noqa: B007 (the last one counts)
-        try:
-            unpack(data)
-        except WireError:
-            break
-    return end
+def _whole_records(path: Path) -> list[int]:
+    """Return where each whole record of a journal ends; none if there is no journal."""
+    try:
+        return [end for end, _ in _records(path)]
+    except SourceError:
+        return []

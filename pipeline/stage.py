@@ -96,7 +96,7 @@ class _Loop:
         self._state = "starting"
         self._senders = [Sender(context, link) for link in config.writes]
         self._receiver = Receiver(context, config.reads) if config.reads else None
-        self._meter = Meter(config.name, config.first_seq)
+        self._meter = Meter(config.name, config.first_seq, from_start=config.is_source or config.attempt == 0)
         self._next_status_s = 0.0
         self._note = ""
         self._facts: dict[str, Any] = {}
@@ -225,12 +225,14 @@ class _Loop:
                 self._pass_on(word)
 
     def _pass_on(self, status: StageStatus) -> None:
-        data = pack(status)
+        self._publish(pack(status))
+        if hasattr(self.handler, "told"):
+            self.handler.told(status)
+
+    def _publish(self, data: bytes) -> None:
         for sender in self._senders:
             if sender.link.publish:
                 sender.try_send(data)
-        if hasattr(self.handler, "told"):
-            self.handler.told(status)
 
     def _start(self) -> None:
         self._meter.start_clock()
@@ -246,7 +248,11 @@ class _Loop:
         self._facts = dict(self.handler.facts()) if self.handler is not None else {}
         told = str(getattr(self.handler, "note", ""))
         self._next_status_s = time.monotonic() + STATUS_EVERY_S
-        self._lifeline.report(self._meter.status(state, note or told or self._note, self._facts))
+        status = self._meter.status(state, note or told or self._note, self._facts)
+        self._lifeline.report(status)
+        if self._config.told:  # its subscribers cannot have heard why it was away
+            status = replace(status, note=status.note or self._config.restarted)
+        self._publish(pack(status))
 
     def last_words(self) -> None:
         """Send up the counters as they stand when the stage fails; nothing if the lifeline is closed."""

@@ -139,9 +139,10 @@ class Supervisor:
         ending = self._end_by_s is not None or any(c.finished for c in self._children.values() if c.config.essential)
         if self._live and not hopeless and not ending and len(recent) + 1 < CRASHES:
             self._restart_later(child, cause, len(recent))
-        elif row.essential:
-            repeated = f"{cause} ({len(recent) + 1} times in {CRASH_WINDOW_S:.0f} s)" if recent else cause
-            self._fail(row.name, repeated, status)
+            return
+        cause = f"{cause} ({len(recent) + 1} times in {CRASH_WINDOW_S:.0f} s)" if recent else cause
+        if row.essential:
+            self._fail(row.name, cause, status)
         else:
             self._say(f"{row.name}: {cause}; going on without it")
 
@@ -154,11 +155,12 @@ class Supervisor:
         )
 
     def _restart_later(self, child: Child, cause: str, crashes: int) -> None:
-        row, pause_s = child.config, min(LAST_BACKOFF_S, 0.25 * 2**crashes) if crashes else 0.0
+        row, pause_s = child.config, min(LAST_BACKOFF_S, 0.125 * 2**crashes) if crashes else 0.0
         first_seq = row.first_seq
         if row.is_source:
             first_seq = self._next_seq(child)
-        self._due[row.name] = (time.monotonic() + pause_s, replace(row, attempt=row.attempt + 1, first_seq=first_seq))
+        again = replace(row, attempt=row.attempt + 1, first_seq=first_seq, restarted=f"{cause}; restarted")
+        self._due[row.name] = (time.monotonic() + pause_s, again)
         note = f"{cause}; restarting"
         self._say(f"{row.name}: {note}")
         self._tell(StageStatus(stage=row.name, state="starting", note=note))

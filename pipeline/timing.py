@@ -48,12 +48,18 @@ class Durations:
 class Meter:
     """One stage's counters, and the status made of them."""
 
-    def __init__(self, stage: str, first_seq: int = 0) -> None:
-        """Start at zero; `first_seq` is the first frame index to expect from a source."""
+    def __init__(self, stage: str, first_seq: int = 0, from_start: bool = True) -> None:
+        """Start at zero.
+
+        Args:
+            stage: Name for the status.
+            first_seq: Index of the stream's first frame.
+            from_start: False for a stage that joins later: it cannot know what went before.
+        """
         self._stage = stage
         self.frames_in = self.frames_out = self.dropped = self.people_frames = 0
         self.last_seq = first_seq - 1
-        self._began = False
+        self._began = from_start
         self._recent: deque[float] = deque(maxlen=64)
         self._whole, self._latency = Durations(), Durations()
         self._cpu_start_s = 0.0
@@ -66,7 +72,6 @@ class Meter:
     def take(self, seq: int) -> None:
         """Count a frame that came in; a gap in the indices is a drop."""
         self.frames_in += 1
-        # A stage that is restarted in the middle of a stream cannot know what went before.
         if self._began and seq > self.last_seq + 1:
             self.dropped += seq - self.last_seq - 1
         self._began = True

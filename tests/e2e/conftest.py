@@ -28,16 +28,24 @@ class Run:
         self.corner, self.mark = corner, uuid.uuid4().hex
         own = {"XDG_RUNTIME_DIR": str(corner), "XDG_STATE_HOME": str(corner / "state"), MARK: self.mark}
         paths = os.pathsep.join([str(ROOT), *([os.environ["PYTHONPATH"]] if "PYTHONPATH" in os.environ else [])])
+        self._out, self._err = corner / f"{self.mark}.out", corner / f"{self.mark}.err"
         self.process = subprocess.Popen(
             [sys.executable, *command], cwd=corner, env={**os.environ, "PYTHONPATH": paths, **own, **env},
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            stdout=self._out.open("w"), stderr=self._err.open("w"),
         )  # fmt: skip
-        self.out = self.err = ""
 
     def end(self, timeout_s: float = 60) -> int:
         """Wait for the command to end; returns its exit code."""
-        self.out, self.err = self.process.communicate(timeout=timeout_s)
-        return self.process.returncode
+        return self.process.wait(timeout_s)
+
+    @property
+    def out(self) -> str:
+        return self._out.read_text()
+
+    @property
+    def err(self) -> str:
+        """What it has said so far."""
+        return self._err.read_text()
 
     @property
     def summary(self) -> dict[str, Any]:

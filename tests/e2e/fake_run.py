@@ -1,12 +1,14 @@
 """A run over the fake stages of tests/pipeline as a command of its own: `python fake_run.py live|replay`.
 
 Everything else is the real thing: launch, supervisor, processes, links, recorder, signals, exit code. The
-environment (FAKE_...) tells the stages what to do; FAKE_SAVE, FAKE_VIDEO and FAKE_PUBLISH ask for outputs.
+environment (FAKE_...) tells the stages what to do; FAKE_SAVE, FAKE_VIDEO and FAKE_PUBLISH ask for outputs,
+FAKE_DISK is the most bytes that a file may have.
 """
 
 from __future__ import annotations
 
 import os
+import resource
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -33,6 +35,8 @@ def path(name: str) -> Path | None:
 
 def main(argv: list[str]) -> int:
     table.build = build
+    if "FAKE_DISK" in os.environ:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (int(os.environ["FAKE_DISK"]),) * 2)
     video = path("FAKE_VIDEO")
     output = OutputConfig(
         view="FAKE_VIEW" in os.environ,

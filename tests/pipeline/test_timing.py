@@ -26,12 +26,18 @@ def test_durations_of_any_size_are_counted() -> None:
 
 
 def test_gaps_in_the_indices_are_drops_but_not_what_went_before_the_first() -> None:
-    meter = Meter("detect")
+    meter = Meter("detect", from_start=False)
     for seq in (7, 8, 11, 12):
         meter.take(seq)
     assert (meter.frames_in, meter.dropped) == (4, 2)
     meter.end(EndOfStream(last_seq=15, reason="end").last_seq)
     assert meter.dropped == 5
+
+
+def test_a_stage_that_was_there_from_the_start_counts_the_first_frames_too() -> None:
+    meter = Meter("detect", from_start=True)
+    meter.take(4)
+    assert meter.dropped == 4
 
 
 def test_status_counts_what_went_out_and_its_age() -> None:
