@@ -112,7 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("models", nargs="*", metavar="MODEL", help="name of a shipped model or path of an .onnx file")
     parser.add_argument("--all", action="store_true", help="every shipped model")
     parser.add_argument(
-        "--precision", choices=PRECISIONS, nargs="+", default=["fp32"], help="which files (default: fp32)"
+        "--precision", choices=(*PRECISIONS, "all"), default="fp32", help="which file of each model (default: fp32)"
     )
     parser.add_argument("--people", type=int, default=8, help="most people at full speed (default: %(default)s)")
     parser.add_argument("--list", action="store_true", help="show the engines there are")
@@ -126,6 +126,7 @@ def main(argv: list[str] | None = None) -> int:
     options = parser.parse_args(argv)
     cache = EngineCache()
     models = options.models + ([p.stem for p in sorted(WEIGHTS_DIR.glob("*.onnx"))] if options.all else [])
+    precisions = list(PRECISIONS) if options.precision == "all" else [options.precision]
     if options.people < 1:
         parser.error("--people must be at least 1")
     if not (models or options.list or options.clean):
@@ -135,7 +136,7 @@ def main(argv: list[str] | None = None) -> int:
             count, freed = cache.clean()
             sys.stdout.write(f"deleted {count} files, {freed / 1e6:.1f} MB, from {cache.folder}\n")
         if models:
-            _build_all(models, options.precision, PlanOptions(people_sizes(options.people)), cache)
+            _build_all(models, precisions, PlanOptions(people_sizes(options.people)), cache)
         if options.list:
             _show(cache)
     except EngineError as error:

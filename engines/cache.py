@@ -169,13 +169,15 @@ class EngineCache:
         return [Entry(path.with_suffix(".plan"), facts) for path, facts in found if facts is not None]
 
     def clean(self) -> tuple[int, int]:
-        """Delete everything in the folder; return how many files and bytes.
+        """Delete every engine and what belongs to it; return how many files and bytes. Lock files stay.
 
         Raises:
             CacheError: If something cannot be deleted.
         """
         count = freed = 0
         for path in self.folder.glob("*") if self.folder.is_dir() else ():
+            if path.suffix not in (".plan", ".json", ".jit", ".tmp"):
+                continue
             try:
                 size = path.stat().st_size
                 path.unlink()

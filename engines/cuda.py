@@ -218,4 +218,4 @@ def _load() -> Any:
     try:
         return ctypes.CDLL(_LIBRARY)
     except OSError as error:
-        raise CudaError(f"no NVIDIA driver on this machine ({_LIBRARY} not found)") from error
+        raise CudaError(f"no NVIDIA driver here ({_LIBRARY} not found)") from error

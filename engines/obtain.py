@@ -101,18 +101,21 @@ def obtain(
     return Obtained(plan, True, facts)
 
 
-def open_tensorrt(path: Path, say: Say, options: PlanOptions | None = None, progress: Progress | None = None) -> Engine:
-    """Load a model on the GPU; build its engine first if the cache has none that fits.
+def open_tensorrt(path: Path, say: Say, build: bool = True) -> Engine:
+    """Load a model on the GPU.
+
+    Args:
+        path: The .onnx file.
+        say: Gets the lines worth knowing, see `obtain`.
+        build: Build the engine if the cache has none that fits, and again if TensorRT refuses what it has.
 
     Raises:
         EngineError: If there is no GPU, no TensorRT, or no engine that computes what it should.
     """
     from engines.trt import TrtEngine
 
-    model = read_model(path)
-    driver, toolkit, cache = Driver(), find_tensorrt(), EngineCache()
-    key = plan_key(model, toolkit, driver, options or PlanOptions())
-    key = key if options else cache.resolve(key)
+    driver, toolkit, model, cache = Driver(), find_tensorrt(), read_model(path), EngineCache()
+    key = cache.resolve(plan_key(model, toolkit, driver, PlanOptions()))
     jit = cache.folder / f"{key.stem}.jit"
 
     def load(plan: bytes) -> TrtEngine:
@@ -121,13 +124,19 @@ def open_tensorrt(path: Path, say: Say, options: PlanOptions | None = None, prog
     def verify(plan: bytes) -> dict[str, Any]:
         return prove(load(plan), path, say)
 
-    obtained = obtain(model, key, toolkit, cache, say, progress, verify)
+    if not build:
+        plan, reason = cache.load(key)
+        if plan is None:
+            why = f" ({reason})" if reason else ""
+            raise EngineError(f"no engine for this GPU yet{why}: posestream build {model.path.stem}")
+        return load(plan)
+    obtained = obtain(model, key, toolkit, cache, say, verify=verify)
     try:
         return load(obtained.plan)
     except EngineError as error:
         if obtained.fresh:
             raise
-        obtained = obtain(model, key, toolkit, cache, say, progress, verify, rebuild=f"it was refused ({error})")
+        obtained = obtain(model, key, toolkit, cache, say, verify=verify, rebuild=f"it was refused ({error})")
         return load(obtained.plan)
 
 
@@ -157,20 +166,3 @@ def prove(engine: Engine, path: Path, say: Say) -> dict[str, Any]:
         raise EngineError(f"the engine of {path} does not compute what ONNX Runtime computes: {text}; not used")
     say(f"{engine.spec.name}: same as ONNX Runtime: {text}; {speed.p50_ms:.2f} ms per frame for one person")
     return {"parity": [asdict(d) for d in found], "speed": asdict(speed), "backend": engine.backend}
-
-
-def why_not(path: Path) -> str:
-    """Return why TensorRT cannot run a model right now, in a few words, or "" if it can."""
-    try:
-        driver = Driver()
-        toolkit = find_tensorrt()
-        model = read_model(path)
-    except EngineError as error:
-        return str(error)
-    cache = EngineCache()
-    key = cache.resolve(plan_key(model, toolkit, driver, PlanOptions()))
-    driver.close()
-    plan, reason = cache.load(key)
-    if plan is not None:
-        return ""
-    return f"no engine for this GPU yet{f' ({reason})' if reason else ''}: posestream build {model.path.stem}"

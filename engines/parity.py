@@ -95,9 +95,10 @@ def compare(reference: Engine, candidate: Engine, frames: Frames) -> list[Differ
     found = []
     for tensor in spec.outputs:
         unit = _UNITS[tensor.name]
-        worst = max(_difference(spec, tensor.name, w, h) for w, h in zip(want, have, strict=True))
+        each = [_difference(spec, tensor.name, w, h) for w, h in zip(want, have, strict=True)]
+        worst = float(np.max(each))  # not max(), which loses a NaN
         if spec.precision == "fp32":
-            size = max(float(np.abs(w[tensor.name]).max(initial=1.0)) for w in want)
+            size = 1.0 if unit == "mm/m" else max(float(np.abs(w[tensor.name]).max(initial=1.0)) for w in want)
             limit: float | None = _FP32_LIMIT * size * (1000 if unit.startswith("mm") else 1)
         else:
             limit = _LIMITS.get(spec.precision, {}).get(unit)

@@ -110,29 +110,22 @@ def open_engine(model: str | Path, backend: str = "auto", threads: int = 1) -> E
     if backend not in BACKENDS:
         raise EngineError(f"unknown backend {backend!r}; known: {', '.join(BACKENDS)}")
     path = find_weights(str(model))
-    if backend == "tensorrt":
-        return _open_tensorrt(path)
+    trouble = ""
+    if backend != "ort":
+        try:
+            return _open_tensorrt(path, build=backend == "tensorrt")
+        except EngineError as error:
+            if backend == "tensorrt":
+                raise EngineError(f"{error}. Or use --backend ort") from error
+            trouble = f"; {error}"
     from engines.ort import OrtEngine  # imported late: a GPU machine need not have ONNX Runtime
 
-    trouble = ""
-    if backend == "auto":
-        from engines.obtain import why_not
-
-        trouble = why_not(path)
-        try:
-            if not trouble:
-                return _open_tensorrt(path)
-        except EngineError as error:
-            trouble = str(error)
     engine = OrtEngine(path, threads)
-    engine.backend += f"; {trouble}" if trouble else ""
+    engine.backend += trouble
     return engine
 
 
-def _open_tensorrt(path: Path) -> Engine:
+def _open_tensorrt(path: Path, build: bool) -> Engine:
     from engines.obtain import open_tensorrt
 
-    try:
-        return open_tensorrt(path, lambda line: _LOG.warning("%s", line))
-    except EngineError as error:
-        raise EngineError(f"{error}. Or use --backend ort") from error
+    return open_tensorrt(path, lambda line: _LOG.warning("%s", line), build=build)

@@ -1,4 +1,4 @@
-"""What every backend must do; TensorRT has to pass the same tests where a driver is."""
+"""What every backend must do: ONNX Runtime, TensorRT where a driver is, and everywhere TensorRT's code on stand-ins."""
 
 from __future__ import annotations
 
@@ -6,15 +6,22 @@ import numpy as np
 import pytest
 
 from engines.errors import EngineError, TensorShapeError
-from engines.runtime import open_engine
+from engines.runtime import find_weights, open_engine
+from tests.engines.gpu import GPU
+from tests.engines.standin import open_standin
 from tests.engines.tiny_models import counting_lifter, wrong_keep_spec
 
-BACKENDS = ["ort"]
+BACKENDS = ["ort", "stand-in", pytest.param("tensorrt", marks=GPU)]
+
+
+def open_on(path, backend):
+    return open_standin(find_weights(str(path))) if backend == "stand-in" else open_engine(path, backend)
 
 
 @pytest.fixture(params=BACKENDS)
-def lifter(request, tmp_path):
-    engine = open_engine(counting_lifter(tmp_path / "lifter.onnx"), request.param)
+def lifter(request, tmp_path, monkeypatch):
+    monkeypatch.setenv("POSESTREAM_CACHE", str(tmp_path / "cache"))
+    engine = open_on(counting_lifter(tmp_path / "lifter.onnx"), request.param)
     yield engine
     engine.close()
 
@@ -87,6 +94,17 @@ def test_wrong_input_is_named(lifter, change, words):
         lifter.run(inputs, [0, 1])
 
 
+def test_any_number_of_people_comes_and_goes(lifter):
+    """Also more people than the largest profile of a GPU engine has rows."""
+    rng = np.random.default_rng(3)
+    age: dict[int, int] = {}
+    for _ in range(40):
+        keys = rng.permutation(20)[: rng.integers(0, 20)].tolist()
+        again = {k for k in keys if rng.random() < 0.1}
+        age = {k: 1 if k in again else age.get(k, 0) + 1 for k in keys}
+        assert counts(lifter, keys, again) == [age[k] for k in keys]
+
+
 def test_twin_keys_are_refused(lifter):
     with pytest.raises(TensorShapeError, match="distinct"):
         lifter.run(feed(2), [1, 1])
@@ -96,34 +114,34 @@ def test_twin_keys_are_refused(lifter):
 class TestBadFiles:
     def test_missing(self, backend, tmp_path):
         with pytest.raises(EngineError, match="no model file"):
-            open_engine(tmp_path / "none.onnx", backend)
+            open_on(tmp_path / "none.onnx", backend)
 
     def test_garbage(self, backend, tmp_path):
         path = tmp_path / "bad.onnx"
         path.write_bytes(b"\x08\x07garbage" * 100)
         with pytest.raises(EngineError, match="damaged or not an ONNX file"):
-            open_engine(path, backend)
+            open_on(path, backend)
 
     def test_truncated(self, backend, tmp_path):
         path = counting_lifter(tmp_path / "cut.onnx")
         path.write_bytes(path.read_bytes()[:300])
         with pytest.raises(EngineError, match=r"cut\.onnx"):
-            open_engine(path, backend)
+            open_on(path, backend)
 
     def test_foreign(self, backend, tmp_path):
         path = counting_lifter(tmp_path / "foreign.onnx", metadata={"author": "somebody"})
         with pytest.raises(EngineError, match="not a posestream model"):
-            open_engine(path, backend)
+            open_on(path, backend)
 
     def test_metadata_that_contradicts_the_graph(self, backend, tmp_path):
         path = counting_lifter(tmp_path / "liar.onnx", spec=wrong_keep_spec())
         with pytest.raises(EngineError, match="export the model again"):
-            open_engine(path, backend)
+            open_on(path, backend)
 
     def test_other_schema_version(self, backend, tmp_path):
         path = counting_lifter(tmp_path / "new.onnx", metadata={"posestream": '{"schema": 99}'})
         with pytest.raises(EngineError, match="schema 99, this program reads schema 1"):
-            open_engine(path, backend)
+            open_on(path, backend)
 
 
 def test_unknown_backend_is_refused(tmp_path):

@@ -1,0 +1,263 @@
+"""Getting an engine: parity or nothing, second chances, and what auto says. On stand-ins for driver and TensorRT."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import onnx
+import pytest
+
+from engines.bench import goals, main, measure
+from engines.build import people_sizes, variant
+from engines.cache import EngineCache
+from engines.cuda import Driver
+from engines.errors import EngineError
+from engines.modelfile import read_model
+from engines.obtain import obtain, plan_key
+from engines.ort import OrtEngine
+from engines.parity import compare, recorded_frames
+from engines.plan import PlanOptions, Toolkit
+from engines.runtime import WEIGHTS_DIR, open_engine
+from tests.engines.gpu import REASON
+from tests.engines.standin import StandInCuda, make_plan, make_toolkit
+from tests.engines.tiny_models import counting_lifter
+
+SHIPPED = sorted(WEIGHTS_DIR.glob("*.onnx"))
+
+
+@pytest.fixture
+def gpu(monkeypatch, tmp_path):
+    """A machine with a GPU, as far as `engines.obtain` can tell; counts the builds."""
+    cuda = StandInCuda()
+    toolkit = make_toolkit(cuda)
+    built = []
+
+    def build_plan(model, options, toolkit, progress=None):
+        built.append(options.people)
+        return make_plan(model, options.people), 1.25
+
+    monkeypatch.setenv("POSESTREAM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("engines.obtain.Driver", lambda: Driver(cuda))
+    monkeypatch.setattr("engines.obtain.find_tensorrt", lambda: toolkit)
+    monkeypatch.setattr("engines.obtain.build_plan", build_plan)
+    return built
+
+
+@pytest.fixture
+def lifter_path(tmp_path):
+    return counting_lifter(tmp_path / "lifter.onnx")
+
+
+def damaged_copy(path, target, factor: float):
+    """Write a model whose weights are all a little off."""
+    model = onnx.load(path)
+    for weight in model.graph.initializer:
+        if weight.data_type == onnx.TensorProto.FLOAT and len(weight.dims) > 1:
+            weight.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(weight) * factor, weight.name))
+    onnx.save(model, target)
+    return target
+
+
+class TestParity:
+    @pytest.mark.parametrize("path", SHIPPED, ids=lambda p: p.stem)
+    def test_the_recording_fits_every_shipped_model(self, path):
+        engine = OrtEngine(path)
+        frames = recorded_frames(engine.spec, 2)[:3]
+        found = compare(engine, OrtEngine(path), frames)
+        assert [d.output for d in found] == [t.name for t in engine.spec.outputs]
+        assert all(d.good and d.worst == 0 for d in found)
+
+    def test_the_recording_is_of_a_person(self):
+        """Not noise: the detector is sure of the joints, and the lifter is given plausible ones."""
+        detector = OrtEngine(WEIGHTS_DIR / "detector-mnv2-tce64.onnx")
+        frames = recorded_frames(detector.spec, 1)
+        scores = [detector.run(f, [0])["score"] for f in frames]
+        assert np.mean(scores) > 0.3
+        lifted = recorded_frames(OrtEngine(WEIGHTS_DIR / "lifter-tcn.onnx").spec, 3)
+        assert lifted[0]["xy"].shape == (3, 17, 2)
+        assert all(0 < f["dt_s"][0] < 0.2 for f in lifted[1:5])
+
+    def test_weights_that_are_a_little_off_are_noticed(self, tmp_path):
+        path = WEIGHTS_DIR / "lifter-tcn.onnx"
+        other = damaged_copy(path, tmp_path / "off.onnx", 1.001)
+        reference = OrtEngine(path)
+        found = compare(reference, OrtEngine(other), recorded_frames(reference.spec, 2))
+        assert not all(d.good for d in found)
+        assert "xyz_m" in str(found[0])
+        assert "mm (allowed" in str(found[0])
+
+    def test_nan_is_never_good(self, lifter_path):
+        engine = OrtEngine(lifter_path)
+        frames = recorded_frames(engine.spec, 1)[:2]
+        frames[1]["xy"] = frames[1]["xy"] * np.float32("nan")
+        assert not compare(engine, OrtEngine(lifter_path), frames)[0].good
+
+    def test_a_model_of_an_unrecorded_kind_is_refused(self, lifter_path, tmp_path):
+        np.savez(tmp_path / "empty.npz", credit="nobody")
+        with pytest.raises(EngineError, match="no input 'xy' for a lifter"):
+            recorded_frames(OrtEngine(lifter_path).spec, 1, tmp_path / "empty.npz")
+
+
+class TestOpen:
+    def test_first_time_builds_and_proves_second_time_loads(self, gpu, lifter_path, caplog):
+        engine = open_engine(lifter_path, "tensorrt")
+        assert engine.backend == "stand-in 1.0 (Stand-in GPU, CUDA graphs)"
+        assert "same as ONNX Runtime: xyz_m 0 mm" in caplog.text
+        open_engine(lifter_path, "tensorrt")
+        assert gpu == [(1, 2, 4, 8)]
+        facts = EngineCache().entries()[0].facts
+        assert facts["build_s"] == 1.25
+        assert [d["output"] for d in facts["parity"]] == ["xyz_m", "root_m"]
+        assert facts["speed"]["p50_ms"] > 0
+        assert facts["spec"]["name"] == "lifter-tiny"
+
+    def test_an_engine_that_computes_something_else_is_no_engine(self, gpu, lifter_path, tmp_path, monkeypatch):
+        wrong = onnx.load(lifter_path)
+        next(n for n in wrong.graph.node if n.output[0] == "xyz_m").op_type = "Add"
+        onnx.save(wrong, tmp_path / "wrong.onnx")
+        bad = make_plan(read_model(tmp_path / "wrong.onnx"))
+        monkeypatch.setattr("engines.obtain.build_plan", lambda *a, **k: (bad, 1.0))
+        with pytest.raises(EngineError, match=r"does not compute what ONNX Runtime computes: xyz_m .* mm \(allowed"):
+            open_engine(lifter_path, "tensorrt")
+        assert EngineCache().entries() == []
+
+    def test_a_plan_that_tensorrt_refuses_is_built_again_once(self, gpu, lifter_path, caplog):
+        model, toolkit = read_model(lifter_path), make_toolkit(StandInCuda())
+        key = plan_key(model, toolkit, Driver(StandInCuda()), PlanOptions())
+        EngineCache().store(key, b"of a build that lied about its version", {})
+        engine = open_engine(lifter_path, "tensorrt")
+        assert "building lifter again: it was refused" in caplog.text
+        assert len(gpu) == 1
+        assert engine.run({"xy": np.zeros((1, 17, 2), np.float32), "score": np.zeros((1, 17), np.float32),
+                           "dt_s": np.zeros(1, np.float32)}, "a")  # fmt: skip
+
+    def test_an_engine_built_for_more_people_is_used(self, gpu, lifter_path):
+        model, toolkit, driver = read_model(lifter_path), make_toolkit(StandInCuda()), Driver(StandInCuda())
+        key = plan_key(model, toolkit, driver, PlanOptions(people=people_sizes(12)))
+        assert key.people == (1, 2, 4, 8, 12)
+        EngineCache().store(key, make_plan(model, key.people), {"built_utc": "2026"})
+        open_engine(lifter_path, "tensorrt")
+        assert gpu == []
+
+    def test_auto_takes_tensorrt_only_when_it_is_ready(self, gpu, lifter_path):
+        first = open_engine(lifter_path)
+        assert first.backend.startswith("ONNX Runtime")
+        assert first.backend.endswith("; no engine for this GPU yet: posestream build lifter")
+        open_engine(lifter_path, "tensorrt")
+        assert open_engine(lifter_path).backend.startswith("stand-in 1.0")
+
+    def test_auto_says_why_it_cannot_load_what_is_there(self, gpu, lifter_path, monkeypatch):
+        open_engine(lifter_path, "tensorrt")
+        monkeypatch.setattr(
+            "engines.trt.TrtEngine.__init__", lambda *a, **k: (_ for _ in ()).throw(EngineError("boom"))
+        )
+        assert open_engine(lifter_path).backend.endswith("; boom")
+
+    def test_ort_explains_nothing(self, lifter_path):
+        assert open_engine(lifter_path, "ort").backend.endswith("thread)")
+
+    @pytest.mark.skipif(not REASON, reason="there is a GPU")
+    def test_without_a_gpu(self, lifter_path):
+        assert "; no NVIDIA driver here" in open_engine(lifter_path).backend
+        with pytest.raises(EngineError, match=r"^no NVIDIA driver here \(.*\)\. Or use --backend ort$"):
+            open_engine(lifter_path, "tensorrt")
+
+    def test_a_gpu_without_tensorrt(self, gpu, lifter_path, monkeypatch):
+        from engines.plan import find_tensorrt
+
+        monkeypatch.setattr("engines.plan.MODULES", ("tensorrt_that_is_not_there",))
+        monkeypatch.setattr("engines.obtain.find_tensorrt", find_tensorrt.__wrapped__)
+        assert open_engine(lifter_path).backend.endswith("get it with: pip install 'posestream[gpu]'")
+        with pytest.raises(EngineError, match=r"pip install 'posestream\[gpu\]'"):
+            open_engine(lifter_path, "tensorrt")
+
+
+def test_running_engines_needs_neither_onnx_runtime_nor_torch(tmp_path, lifter_path):
+    """A GPU machine may have nothing but numpy and TensorRT."""
+    import subprocess
+
+    code = (
+        "import sys; sys.modules.update(onnxruntime=None, torch=None, onnx=None, cv2=None)\n"
+        "import engines.trt, engines.obtain, engines.build, engines.bench, engines.parity\n"
+        "from pathlib import Path; from engines.modelfile import read_model\n"
+        f"print(read_model(Path({str(lifter_path)!r})).spec.name)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "lifter-tiny\n", done.stderr
+
+
+def test_a_verified_plan_is_all_that_is_stored(lifter_path, tmp_path, monkeypatch):
+    model, toolkit = read_model(lifter_path), Toolkit(None, "stand-in", "1", None)
+    cache, said = EngineCache(tmp_path), []
+    key = plan_key(model, toolkit, None, PlanOptions())
+
+    def refuse(plan):
+        raise EngineError("differs")
+
+    monkeypatch.setattr("engines.obtain.build_plan", lambda *a: (b"plan", 1.0))
+    with pytest.raises(EngineError, match="differs"):
+        obtain(model, key, toolkit, cache, said.append, verify=refuse)
+    assert cache.load(key) == (None, "")
+    assert said == ["building lifter"]
+
+
+@pytest.mark.parametrize(("most", "sizes"), [(1, (1,)), (2, (1, 2)), (6, (1, 2, 4, 6)), (8, (1, 2, 4, 8))])
+def test_people_sizes(most, sizes):
+    assert people_sizes(most) == sizes
+
+
+def test_variants_are_found_beside_the_model_and_in_the_cache(lifter_path, tmp_path, monkeypatch):
+    monkeypatch.setenv("POSESTREAM_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "cache" / "models").mkdir(parents=True)
+    beside = counting_lifter(tmp_path / "lifter-fp16.onnx")
+    cached = counting_lifter(tmp_path / "cache" / "models" / "lifter-int8-trt.onnx")
+    assert variant(str(lifter_path), "fp32") == lifter_path
+    assert variant(str(lifter_path), "fp16") == beside
+    assert variant(str(lifter_path), "int8") == cached
+    assert open_engine("lifter-int8-trt", "ort").spec.name == "lifter-tiny"
+
+
+class TestBench:
+    def test_the_table_on_the_cpu(self, lifter_path, tmp_path, capsys):
+        import json
+
+        target = tmp_path / "bench.json"
+        words = [str(lifter_path), "--backend", "ort", "--people", "1", "2", "--runs", "20", "--json", str(target)]
+        assert main(words) == 0
+        rows = json.loads(target.read_text())["rows"]
+        assert [(r["people"], r["mode"]) for r in rows] == [(1, "cpu"), (2, "cpu")]
+        assert all(0 < r["timing"]["p50_ms"] <= r["timing"]["p95_ms"] <= r["timing"]["p99_ms"] for r in rows)
+        assert capsys.readouterr().out.count("lifter-tiny") == 2
+
+    def test_the_table_of_a_gpu(self, gpu, lifter_path, tmp_path, capsys):
+        assert main([str(lifter_path), "--people", "1", "8", "--runs", "20", "--bandwidth", "4800"]) == 0
+        out = capsys.readouterr().out
+        assert [line.split()[2:5] for line in out.splitlines()[:4]] == [
+            ["plain", "people", "1"], ["graph", "people", "1"], ["plain", "people", "8"], ["graph", "people", "8"],
+        ]  # fmt: skip
+        assert "of the floor" in out
+        assert "lifter-tiny, 8 people over 1" in out
+
+    def test_goals_are_judged(self, lifter_path):
+        from engines.bench import Row, Timing
+
+        def row(model, people, ms):
+            return Row(model, "fp16", "b", "graph", people, Timing(1, ms, ms, ms), None)
+
+        lines = goals([row("detector-mnv2-tce64", 1, 0.3), row("lifter-tcn", 1, 0.3), row("lifter-tcn", 8, 0.5)])
+        assert lines[0].startswith("NOT met: fp16 detector + lifter, 1 person: 0.60 ms")
+        assert lines[1].startswith("met: fp16 lifter-tcn, 8 people over 1: 1.67 times")
+
+    def test_a_missing_gpu_is_one_line(self, lifter_path, capsys):
+        if not REASON:
+            pytest.skip("there is a GPU")
+        assert main([str(lifter_path)]) == 1
+        assert capsys.readouterr().err.startswith("error: no NVIDIA driver here")
+
+    def test_measure_goes_on_from_frame_to_frame(self, lifter_path):
+        engine = OrtEngine(lifter_path)
+        frames = recorded_frames(engine.spec, 1)
+        assert measure(engine, frames, 5).runs == 5
+        age = engine.run(frames[0], [0])["xyz_m"][0, 0, 2] / frames[0]["score"][0, 0]
+        assert round(float(age)) == 16
