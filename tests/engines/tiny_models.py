@@ -111,7 +111,8 @@ def drifting_detector(path: Path, input_wh: tuple[int, int] = (12, 16)) -> Path:
     pattern *= np.float32(input_wh)
     constants = {
         "plane": np.int64([1, 2]), "axis1": np.int64([1]), "axis2": np.int64([2]), "split": np.int64([2, 1]),
-        "pattern": pattern, "repeat": np.int64([1, 17, 1]), "repeat2": np.int64([1, 17]), "full": np.float32(255), "one": np.float32(1),
+        "pattern": pattern, "repeat": np.int64([1, 17, 1]), "repeat2": np.int64([1, 17]),
+        "full": np.float32(255), "one": np.float32(1),
     }  # fmt: skip
     initializers = [numpy_helper.from_array(np.asarray(v), k) for k, v in constants.items()]
     return _write(path, nodes, inputs, outputs, initializers, spec, None)
