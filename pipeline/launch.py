@@ -70,5 +70,6 @@ def _explain(outcome: Outcome, log: Path, terminal: Terminal) -> None:
     if failure is None:
         return
     hint = f" ({failure.hint})" if failure.hint else ""
-    where = f"; log: {log}" if log.exists() and log.stat().st_size else ""
+    logged = failure.exit_code != 2 and log.exists() and log.stat().st_size  # of a wrong input all is said
+    where = f"; log: {log}" if logged else ""
     terminal.say(f"posestream: {failure.stage}: {failure.cause}{hint}{where}")
