@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from fractions import Fraction
 from pathlib import Path
@@ -99,7 +100,9 @@ class VideoWriter:
         try:
             action()
         except (av.error.FFmpegError, OSError) as error:
-            self._container = None
+            container, self._container = self._container, None
+            with contextlib.suppress(av.error.FFmpegError, OSError):  # it would complain once more when it is freed
+                container.close()
             raise OutputError(
                 f"cannot write {self.path}: {error.strerror}", "free some space or choose another place"
             ) from None
