@@ -81,6 +81,7 @@ def convert(name: str, frames: Frames, out_dir: Path, forms: list[str], threads:
             "difference": cost(reference, engine, frames[middle:]),
         }
         sys.stdout.write(_lines(read_spec(model).name, form, figures))
+        sys.stdout.flush()
         engine.close()
     reference.close()
     return figures
