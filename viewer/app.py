@@ -90,8 +90,7 @@ def _view(args: argparse.Namespace) -> int:
         feed.start()
     window.show()
     if args.screenshot is None:
-        for number in (signal.SIGINT, signal.SIGTERM):  # Python hears them when the next tick runs
-            signal.signal(number, lambda *_: window.close())
+        _close_on_signals(window)
         app.exec()
         return 0
     return _screenshot(app, window, args.screenshot, args.at)
@@ -133,6 +132,14 @@ def _feed(name: str, endpoint: str) -> Feed:
     kinds = (People3D, StageStatus, EndOfStream)
     Subscriber(None, endpoint, kinds).close()
     return Feed(name, lambda: Subscriber(None, endpoint, kinds))
+
+
+def _close_on_signals(window: Window) -> None:
+    """Let SIGINT and SIGTERM close the window: from the event loop, for Python may hear them amid drawing."""
+    from PySide6.QtCore import QTimer
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: QTimer.singleShot(0, window.close))
 
 
 def _screenshot(app: QApplication, window: Window, path: Path, at_s: float | None) -> int:

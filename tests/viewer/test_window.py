@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -39,7 +41,7 @@ def live(app: object, tmp_path: Path) -> Iterator[object]:
     window = Window(LiveSession(Feed("the door", SilentEar)), tmp_path)
     window.show()
     yield window
-    window.close()
+    gone(window)
 
 
 @pytest.fixture
@@ -50,7 +52,14 @@ def playback(app: object, tmp_path: Path) -> Iterator[object]:
     window = Window(Playback(collect([*messages, EndOfStream(last_seq=89, reason="end")]), "out.npz"), tmp_path)
     window.show()
     yield window
+    gone(window)
+
+
+def gone(window: object) -> None:
+    """Close a window and make sure that its timer does not end a later test's event loop."""
     window.close()
+    window._timer.stop()
+    window.deleteLater()
 
 
 def hear(window: object, message: People3D | EndOfStream) -> None:
@@ -62,9 +71,16 @@ def press(window: object, key: str) -> None:
     from PySide6.QtGui import QKeySequence
     from PySide6.QtTest import QTest
 
-    window.activateWindow()
+    _activate(window)
     combination = QKeySequence(key)[0]
     QTest.keyClick(window, combination.key(), combination.keyboardModifiers())
+
+
+def _activate(window: object) -> None:
+    from PySide6.QtTest import QTest
+
+    window.activateWindow()
+    assert QTest.qWaitForWindowActive(window, 5000)
 
 
 def wait(app: object, what: Callable[[], object], seconds: float = 5.0) -> None:
@@ -203,7 +219,7 @@ def test_buttons_are_reached_by_tab_and_pressed_by_enter(live, app):
     from PySide6.QtTest import QTest
     from PySide6.QtWidgets import QPushButton
 
-    live.activateWindow()
+    _activate(live)
     seen = set()
     for _ in range(12):
         QTest.keyClick(app.focusWidget() or live, Qt.Key.Key_Tab)
@@ -254,6 +270,32 @@ def _click_timeline(window: object, share: float) -> None:
 
     bar = window.timeline
     QTest.mouseClick(bar, Qt.MouseButton.LeftButton, pos=QPoint(round(6 + share * (bar.width() - 12)), 12))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_closes_the_window_and_ends_the_loop(live, app, number: signal.Signals):
+    from PySide6.QtCore import QTimer
+
+    from viewer.app import _close_on_signals
+
+    before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        _close_on_signals(live)
+        QTimer.singleShot(50, lambda: os.kill(os.getpid(), number))
+        start_s = time.monotonic()
+        app.exec()
+        assert 0.05 < time.monotonic() - start_s < 5
+        assert not live.isVisible()
+    finally:
+        for n, handler in before.items():
+            signal.signal(n, handler)
+
+
+def test_a_window_closed_before_the_loop_runs_still_ends_it(live, app):
+    live.close()
+    start_s = time.monotonic()
+    app.exec()
+    assert time.monotonic() - start_s < 5
 
 
 @pytest.mark.skipif(sys.version_info >= (3, 12), reason="None cannot lose references from Python 3.12 on")
