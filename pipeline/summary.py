@@ -55,7 +55,8 @@ class Summary:
             )
         lines.append("")
         for kind, m in self.models.items():
-            lines.append(f"{kind:10}{m['name']} ({m.get('precision', '')}, {m['sha256'][:8]}), {m['backend']}")
+            lines.append(f"{kind:10}{m['name']} ({m.get('precision', '')}, {m['sha256'][:8]})")
+        lines += [f"{'backend':10}{name}" for name in sorted({m["backend"] for m in self.models.values()})]
         lines += [f"{name:10}{where}" for name, where in self.outputs.items()]
         return "\n".join(lines) + "\n"
 

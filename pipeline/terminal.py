@@ -71,8 +71,8 @@ class Terminal:
     def _refresh(self, board: dict[str, StageStatus]) -> None:
         lift = board.get("lift")
         now_s = time.monotonic()
-        if lift is None or lift.state == "starting":
-            text = "loading..."
+        if lift is None or not lift.frames_out:
+            text = "loading..." if lift is None or lift.state == "starting" else "waiting for the first frame..."
         elif self._last is None or now_s - self._last[0] >= 1.0:
             before = self._last or (now_s, lift.frames_out)
             rate = (lift.frames_out - before[1]) / (now_s - before[0]) if now_s > before[0] else 0.0
