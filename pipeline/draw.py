@@ -42,19 +42,20 @@ FRONT = Eye(0, 4, "from the camera")
 SIDE = Eye(90, 4, "from the side")
 
 
-def compose(frame: Image, people: People3D) -> Image:
+def compose(frame: Image, people: People3D, latency: bool = True) -> Image:
     """Draw one result: left the frame with 2D skeletons, right the same people in space.
 
     Args:
         frame: (h, w, 3) uint8 RGB, the frame that the joints belong to, at any scale.
         people: The result.
+        latency: Write how old the result was when it was made; in a replay frames wait in line, and it says nothing.
 
     Returns:
         (720, W, 3) uint8 RGB; W is even and depends only on the frame's shape, so it stays the same in a run.
     """
     width = int(np.clip(HEIGHT_PX * frame.shape[1] / frame.shape[0], *FRAME_WIDTH_PX)) // 2 * 2
     canvas = np.empty((HEIGHT_PX, width + SPACE_WIDTH_PX, 3), np.uint8)
-    _draw_frame(canvas[:, :width], frame, people)
+    _draw_frame(canvas[:, :width], frame, people, latency)
     scene = arrange(people)
     space = canvas[:, width:]
     split, half = HEIGHT_PX - SMALL_VIEW_PX, SPACE_WIDTH_PX // 2
@@ -66,7 +67,7 @@ def compose(frame: Image, people: People3D) -> Image:
     return canvas
 
 
-def _draw_frame(view: Image, frame: Image, people: People3D) -> None:
+def _draw_frame(view: Image, frame: Image, people: People3D, latency: bool) -> None:
     """Fit the frame into the panel and draw people and text over it."""
     height, width = view.shape[:2]
     scale = min(width / frame.shape[1], height / frame.shape[0])
@@ -81,7 +82,7 @@ def _draw_frame(view: Image, frame: Image, people: People3D) -> None:
     for track, box in zip(people.track, people.box_xyxy_px, strict=True):
         x, y = box[:2] * to_panel + [left, top]
         _write(panel, f"{track}", (float(x), float(y) - 6))
-    for line, text in enumerate(describe(people)):
+    for line, text in enumerate(describe(people, latency)):
         _write(panel, text, (12, LINE_PX * (line + 1)))
     view[:] = panel
 
@@ -123,13 +124,13 @@ def _blend_bone(canvas: Image, start: list[int], end: list[int], colour: RGB, wi
     part[:] = drawn
 
 
-def describe(people: People3D) -> list[str]:
+def describe(people: People3D, latency: bool = True) -> list[str]:
     """Return the lines written over a frame: which frame, who, how old the result was when it was made."""
     stamp = people.stamp
     when = f"frame {stamp.seq}" + (f"  {stamp.pts_s:.2f} s" if stamp.pts_s is not None else "")
     count = len(people.track)
     lines = [f"{when}  {'nobody' if not count else '1 person' if count == 1 else f'{count} people'}"]
-    if "lift" in stamp.t_stage_ns:
+    if latency and "lift" in stamp.t_stage_ns:
         dropped = f"  dropped {people.dropped}" if people.dropped else ""
         lines.append(f"latency {stamp.age_ms(stamp.t_stage_ns['lift']):.0f} ms{dropped}")
     return lines

@@ -57,7 +57,7 @@ class Recorder:
             self._video = VideoWriter(self._video_path, self._fps)
         stamp = people.stamp
         time_s = stamp.t_capture_ns / 1e9 if stamp.pts_s is None and self._info["live"] else stamp.pts_s
-        self._video.write(compose(people.preview, people), time_s)
+        self._video.write(compose(people.preview, people, latency=bool(self._info["live"])), time_s)
 
     def finish(self, end: EndOfStream) -> None:
         """Complete the video, and turn the journal into the results file; there is none of a stream without frames."""

@@ -156,6 +156,7 @@ def test_smoothed_joints_are_preferred_in_space() -> None:
 
 def test_the_text_says_which_frame_and_how_old() -> None:
     assert describe(people([(0, 0, 3)])) == ["frame 12  0.40 s  1 person", "latency 23 ms"]
+    assert describe(people([(0, 0, 3)]), latency=False) == ["frame 12  0.40 s  1 person"]
     assert describe(people([]))[0].endswith("nobody")
     assert describe(people([(0, 0, 3), (1, 0, 3)]))[0].endswith("2 people")
 
