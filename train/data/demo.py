@@ -11,14 +11,18 @@ import numpy as np
 import numpy.typing as npt
 
 from train.data.body import Body
+from train.data.figures import BOTTOM_SLOT, HAIR_SLOT, SHOE_SLOT, TOP_SLOT, Figure, Sliders, balls
 from train.data.interior import Interior, furnish
+from train.data.meshes import Floats
 from train.data.motions import Motions, greet
-from train.data.raster import Camera, Renderer
+from train.data.raster import Renderer
+from train.data.rotations import turn
 from train.data.scenes import look
 from train.data.sensor import CLEAN, expose
-from train.data.takes import Take, resample, take
+from train.data.surfaces import Camera, Object3D
+from train.data.takes import Take, centred, resample, take
 from train.data.textures import patterns
-from train.data.wardrobe import BOTTOM_SLOT, SHOE_SLOT, TOP_SLOT, Figure, Sliders, Wardrobe, balls
+from train.data.wardrobe import Wardrobe
 
 CREDIT = (
     "Motion: mocap.cs.cmu.edu, clip {clip}; the database was created with funding from NSF EIA-0196217. "
@@ -33,6 +37,7 @@ class DemoConfig:
     Attributes:
         clip: Mocap clip's name.
         start_s, length_s: Part of it.
+        turn_deg, middle_m: The path is turned about the vertical and its middle put at this floor point (x, z).
         wave_s: When the person waves, seconds of the demo.
         fps: Frame rate.
         size_wh: Picture size.
@@ -43,13 +48,15 @@ class DemoConfig:
         seed: Of person, colours and noise.
     """
 
-    clip: str = "cmu/47_01"
-    start_s: float = 0.3
-    length_s: float = 8.2
-    wave_s: tuple[float, float] = (0.9, 3.0)
+    clip: str = "cmu/27_01"
+    start_s: float = 0.1
+    length_s: float = 8.3
+    turn_deg: float = 33.0
+    middle_m: tuple[float, float] = (-0.15, -0.6)
+    wave_s: tuple[float, float] = (0.8, 3.2)
     fps: int = 30
     size_wh: tuple[int, int] = (1280, 720)
-    focal_px: float = 1050.0
+    focal_px: float = 1200.0
     eye_m: tuple[float, float, float] = (-1.6, 1.35, -5.6)
     target_m: tuple[float, float, float] = (0.25, 0.95, 0.0)
     supersample: float = 2.0
@@ -61,13 +68,14 @@ def performer(wardrobe: Wardrobe, seed: int) -> Figure:
     """The person of the clip: an adult in a shirt, jeans and trainers."""
     rng = np.random.default_rng(seed)
     sliders = Sliders(1.0, 0.5, 0.6, 0.42, 0.51, (0.25, 0.3, 0.45))
-    figure = wardrobe.dress(rng, sliders, "male_casualsuit02", "short02")
+    figure = wardrobe.dress(rng, sliders, "male_casualsuit02", "short01")
     m = figure.material
     a, b, cloth, shine = m.colour_a.copy(), m.colour_b.copy(), m.cloth.copy(), m.shine.copy()
     layer = wardrobe.layers
+    a[HAIR_SLOT], b[HAIR_SLOT], shine[HAIR_SLOT] = (0.035, 0.02, 0.012), (0.09, 0.055, 0.033), (0.4, 20)
     for slot, first, second, row, gloss in (
-        (TOP_SLOT, (0.5, 0.13, 0.07), (0.42, 0.1, 0.055), (layer["heather"], 4.0, 0.012, -1), 0.15),
-        (BOTTOM_SLOT, (0.045, 0.075, 0.16), (0.08, 0.12, 0.22), (layer["washed"], 3.0, 0.01, -1), 0.1),
+        (TOP_SLOT, (0.5, 0.13, 0.07), (0.42, 0.1, 0.055), (layer["heather"], 4.0, 0.03, -1), 0.15),
+        (BOTTOM_SLOT, (0.045, 0.075, 0.16), (0.08, 0.12, 0.22), (layer["washed"], 3.0, 0.025, -1), 0.1),
         (SHOE_SLOT, (0.6, 0.6, 0.58), (0.5, 0.5, 0.5), (layer["plain"], 4.0, 0.002, -1), 0.4),
     ):
         a[slot], b[slot], cloth[slot], shine[slot] = first, second, row, (gloss, 12)
@@ -83,16 +91,19 @@ class Demo:
     interior: Interior
     performed: Take
     camera: Camera
+    empty: Floats
 
     def frame(self, t: int) -> npt.NDArray[np.uint8]:
-        """Draw frame t: (H, W, 3) uint8 RGB."""
-        person = self.performed.person
+        """Draw frame t: (H, W, 3) uint8 RGB; only what the person or their shadow touches is drawn anew."""
+        person, c = self.performed.person, self.config
+        drawn = person.drawn(t)
+        x1, y1, x2, y2 = touched(drawn, self.interior, self.camera)
         spheres = np.concatenate([balls(person.joints_m[t], person.toes_m[t]), self.interior.balls])
-        objects = [*self.interior.objects, person.drawn(t)]
-        c = self.config
-        picture = self.renderer.render(objects, self.camera, self.interior.light, spheres, None, c.supersample, 12)
-        grain = replace(CLEAN, shot=0.004, read=0.0015)
-        return expose(picture.rgb, grain, np.random.default_rng([c.seed, t]))
+        window = self.camera.cropped(x1, y1, 1.0, (x2 - x1, y2 - y1))
+        rgb = self.empty.copy()
+        rgb[y1:y2, x1:x2] = _draw(self.renderer, [*self.interior.objects, drawn], window, self.interior, spheres, c)
+        grain = replace(CLEAN, gain=(1.16, 1.15, 1.14), shot=0.0025, read=0.001)
+        return expose(rgb, grain, np.random.default_rng([c.seed, t]))
 
     def truth(self) -> dict[str, npt.NDArray[np.generic]]:
         """Arrays of demo_truth.npz: pixels, pelvis-relative camera axes, root in camera space."""
@@ -108,6 +119,23 @@ class Demo:
             "skeleton": np.asarray("h36m17"),
             "credit": np.asarray(CREDIT.format(clip=self.performed.clip)),
         }
+
+
+def _draw(
+    renderer: Renderer, objects: list[Object3D], camera: Camera, room: Interior, spheres: Floats, c: DemoConfig
+) -> Floats:
+    return renderer.render(objects, camera, room.light, spheres, None, c.supersample, 12).rgb
+
+
+def touched(drawn: Object3D, room: Interior, camera: Camera) -> tuple[int, int, int, int]:
+    """Box (x1, y1, x2, y2) in whole pixels of a surface and the shadows it throws on the floor, with a margin."""
+    points = [drawn.position_m]
+    for towards in room.light.towards:
+        points.append(drawn.position_m - towards * (drawn.position_m[:, 1:2] / towards[1]))
+    xy = camera.project(np.concatenate(points))
+    low, high = xy.min(0) - 24, xy.max(0) + 24
+    w, h = camera.size_wh
+    return max(0, int(low[0])), max(0, int(low[1])), min(w, int(high[0])), min(h, int(high[1]))
 
 
 def prepare(data: Path, config: DemoConfig) -> Demo:
@@ -126,8 +154,11 @@ def prepare(data: Path, config: DemoConfig) -> Demo:
     xyz = resample(clip.xyz_m, clip.fps, config.fps)
     first = round(config.start_s * config.fps)
     xyz = greet(xyz[first : first + round(config.length_s * config.fps)], config.fps, *config.wave_s)
+    xyz = xyz @ turn(np.array([0.0, 1, 0]), np.radians(config.turn_deg)).T
+    performed = centred(take(figure, clip, xyz, config.fps, curl=0.22), config.middle_m)
     camera = look(np.asarray(config.eye_m), np.asarray(config.target_m), 0.0, config.focal_px, config.size_wh)
-    return Demo(config, renderer, interior, take(figure, clip, xyz, config.fps, curl=0.22), camera)
+    empty = _draw(renderer, interior.objects, camera, interior, interior.balls, config)
+    return Demo(config, renderer, interior, performed, camera, empty)
 
 
 def encode(path: Path, frames: list[npt.NDArray[np.uint8]], fps: int, crf: int) -> int:
@@ -170,4 +201,3 @@ def make_demo(data: Path, out: Path, config: DemoConfig, progress: Callable[[int
             break
     np.savez_compressed(out / "demo_truth.npz", **demo.truth())
     return path
-

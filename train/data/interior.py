@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from train.data import props
-from train.data.body import Floats
 from train.data.lights import Light, light_from, read_map
-from train.data.raster import Material, Object3D
+from train.data.meshes import Floats
+from train.data.surfaces import Material, Object3D
 
 VIEW = "rooitou_park"  # behind the windows
 AMBIENCE = "lebombo"  # an interior: where the skylight inside comes from
@@ -51,11 +51,15 @@ class _Builder:
     def __init__(self, layers: dict[str, int]) -> None:
         self.layers, self.objects = layers, list[Object3D]()
 
-    def material(self, colour: tuple[float, float, float], layer: str = "plain", repeats: float = 1.0, second: float = 1.0) -> Material:
+    def material(
+        self, colour: tuple[float, float, float], layer: str = "plain", repeats: float = 1.0, second: float = 1.0
+    ) -> Material:
         base = np.asarray(colour, np.float32)
         return props.plain_material(base, base * second, self.layers[layer], repeats)
 
-    def box(self, size: tuple[float, float, float], at: tuple[float, float, float], material: Material, turn: float = 0.0) -> None:
+    def box(
+        self, size: tuple[float, float, float], at: tuple[float, float, float], material: Material, turn: float = 0.0
+    ) -> None:
         self.objects.append(props.box(np.asarray(size), turn, np.asarray(at), material, 0, True))
 
     def lathe(self, profile: list[tuple[float, float]], at: tuple[float, float, float], material: Material) -> None:
@@ -70,6 +74,13 @@ def _walls(b: _Builder) -> None:
     b.box((0.2, 0.75, 14), (WINDOW_WALL_M + 0.1, 0, -2), paint)
     b.box((0.2, HIGH_M - 2.75, 14), (WINDOW_WALL_M + 0.1, 2.75, -2), paint)
     b.box((0.3, 0.04, 14), (WINDOW_WALL_M + 0.02, 0.75, -2), white)
+    b.box((10.2, 0.2, 14), (WINDOW_WALL_M - 5.1, HIGH_M, -2), b.material((0.75, 0.74, 0.72)))
+    for z in (2.0, -0.6, -3.2):
+        b.box(
+            (10.2, 0.26, 0.2),
+            (WINDOW_WALL_M - 5.1, HIGH_M - 0.26, z),
+            b.material((0.3, 0.17, 0.09), "planks", 0.5, 0.8),
+        )
     for z in (BACK_M, 1.0, -1.4, -3.8, -6.2):
         b.box((0.2, 2.0, 0.7), (WINDOW_WALL_M + 0.1, 0.75, z), paint)
     for z in (2.2, -0.2, -2.6, -5.0):
@@ -86,7 +97,14 @@ def _furniture(b: _Builder) -> None:
         b.box((0.9, 0.42, 0.02), (x, 0.22, BACK_M - 0.46), b.material((0.42, 0.24, 0.12), "planks", 0.9, 0.8))
     vase = [(0.05, 0), (0.1, 0.06), (0.11, 0.14), (0.06, 0.24), (0.04, 0.3), (0.055, 0.33)]
     b.lathe(vase, (-1.5, 0.68, BACK_M - 0.24), b.material((0.1, 0.25, 0.3)))
-    colours = ((0.5, 0.08, 0.06), (0.06, 0.14, 0.3), (0.6, 0.5, 0.3), (0.08, 0.2, 0.12), (0.5, 0.3, 0.1), (0.2, 0.2, 0.22))
+    colours = (
+        (0.5, 0.08, 0.06),
+        (0.06, 0.14, 0.3),
+        (0.6, 0.5, 0.3),
+        (0.08, 0.2, 0.12),
+        (0.5, 0.3, 0.1),
+        (0.2, 0.2, 0.22),
+    )
     for i, colour in enumerate(colours):
         b.box((0.035, 0.2 + 0.02 * (i % 3), 0.16), (-0.55 + 0.042 * i, 0.68, BACK_M - 0.24), b.material(colour))
     _armchair(b, (1.75, 0, BACK_M - 0.75), 0.5)
@@ -94,7 +112,7 @@ def _furniture(b: _Builder) -> None:
     b.lathe([(0.15, 0), (0.15, 0.02), (0.012, 0.03), (0.012, 1.45), (0, 1.45)], lamp, dark)
     b.lathe([(0.2, 1.38), (0.12, 1.68), (0, 1.68)], lamp, shade)
     _plant(b, (-2.6, 0, BACK_M - 0.5))
-    b.box((3.0, 0.012, 2.1), (0.2, 0, -0.4), b.material((0.3, 0.3, 0.31), "carpet", 1.4, 0.8), 0.06)
+    b.box((3.0, 0.012, 2.1), (0.2, 0, -0.4), b.material((0.5, 0.47, 0.41), "zigzag", 1.2, 0.62), 0.06)
 
 
 def _armchair(b: _Builder, at: tuple[float, float, float], turn: float) -> None:
@@ -164,7 +182,7 @@ def furnish(skies: Path, layers: dict[str, int], seed: int) -> tuple[Interior, n
     rng = np.random.default_rng(seed)
     b = _Builder(layers)
     ground = props.plain_material(
-        np.array([0.4, 0.24, 0.13], np.float32), np.array([0.3, 0.17, 0.09], np.float32), layers["planks"], 0.55
+        np.array([0.37, 0.25, 0.16], np.float32), np.array([0.27, 0.175, 0.105], np.float32), layers["planks"], 0.8
     )
     b.objects.append(props.floor(9.0, ground, False))
     _walls(b)
@@ -173,12 +191,12 @@ def furnish(skies: Path, layers: dict[str, int], seed: int) -> tuple[Interior, n
     view, inside = read_map(skies / f"{VIEW}.hdr"), read_map(skies / f"{AMBIENCE}.hdr")
     ambient = light_from(inside, AMBIENCE, 0.1, 2)
     sun = np.array([0.72, 0.62, -0.22], np.float32)
-    window = np.array([0.93, 0.3, 0.1], np.float32)
+    window = np.array([0.75, 0.62, -0.1], np.float32)
     towards = np.stack([sun / np.linalg.norm(sun), window / np.linalg.norm(window)])
-    rgb = np.array([[1.5, 1.32, 1.05], [0.28, 0.31, 0.36]], np.float32)
+    rgb = np.array([[1.7, 1.5, 1.2], [0.62, 0.66, 0.72]], np.float32)
     spread = np.array([0.0, 0.12], np.float32)
     outside = light_from(view, VIEW, 0.3, 0)
-    light = Light(view, towards, rgb, spread, ambient.sky * np.float32(0.62), 0.3, outside.exposure * 1.6, VIEW)
+    light = Light(view, towards, rgb, spread, ambient.sky * np.float32(0.66), 0.3, outside.exposure * 1.6, VIEW)
     rows = [[x, 0.1, BACK_M - 0.24, 0.24] for x in np.linspace(-1.7, -0.1, 6)]
     rows += [[1.75 + x, 0.12, BACK_M - 0.75, 0.26] for x in (-0.2, 0.2)] + [[-2.6, 0.1, BACK_M - 0.5, 0.16]]
     photos = np.stack([_picture(read_map(skies / f"{name}.hdr"), float(rng.random())) for name in PICTURES])

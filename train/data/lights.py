@@ -1,4 +1,4 @@
-"""High-dynamic-range environment maps as light: a few directional lights for the brightest parts, harmonics for the rest.
+"""Environment maps as light: a few directional lights for the brightest parts, harmonics for the rest.
 
 Directions use the body's world: y up, the first column of an unturned map lies at +z. Radiances are linear RGB.
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from train.data.body import Floats
+from train.data.meshes import Floats
 
 
 @dataclass(frozen=True, slots=True)

@@ -163,9 +163,9 @@ def greet(xyz: Array, fps: float, start_s: float, stop_s: float, side: str = "R"
     now = np.arange(len(xyz)) / fps
     share = smoothstep(now, start_s, start_s + 0.7) * (1 - smoothstep(now, stop_s - 0.8, stop_s))
     chest = frame(xyz[:, 8] - xyz[:, 7], xyz[:, 11] - xyz[:, 14])  # its columns: left, up, ahead
-    sway = 0.4 * np.sin(2 * np.pi * 1.7 * (now - start_s)) + 0.15
-    upper = np.broadcast_to(unit(np.array([0.75 * outward, -0.45, 0.5])), (len(xyz), 3))
-    fore = unit(np.stack([outward * np.sin(sway), np.cos(sway), np.full(len(xyz), 0.35)], -1))
+    sway = 0.4 * np.sin(2 * np.pi * 1.7 * (now - start_s)) + 0.3
+    upper = np.broadcast_to(unit(np.array([0.9 * outward, -0.25, 0.25])), (len(xyz), 3))
+    fore = unit(np.stack([outward * np.sin(sway), np.cos(sway), np.full(len(xyz), 0.25)], -1))
     for a, b, aim in ((shoulder, elbow, upper), (elbow, wrist, fore), (wrist, tip, fore)):
         own = xyz[:, b] - xyz[:, a]
         target = np.einsum("tij,tj->ti", chest, aim)

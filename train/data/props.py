@@ -5,14 +5,16 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from train.data.body import Floats, Ints, normals
-from train.data.raster import Material, Object3D
+from train.data.meshes import Floats, Ints, normals
+from train.data.surfaces import Material, Object3D
 from train.data.textures import CLOTH, GROUND, cloth_colour
 
 Array = npt.NDArray[np.float64]
 
 
-def plain_material(colour: Floats, second: Floats, layer: int, repeats: float, photo: int = -1, bump: float = 0.0) -> Material:
+def plain_material(
+    colour: Floats, second: Floats, layer: int, repeats: float, photo: int = -1, bump: float = 0.0
+) -> Material:
     """A material whose slots are all the same."""
     return Material(
         np.tile(colour, (8, 1)).astype(np.float32),
@@ -31,14 +33,28 @@ def random_material(rng: np.random.Generator, layers: dict[str, int], photos: in
     return plain_material(cloth_colour(rng), cloth_colour(rng), layers[name], repeats, photo)
 
 
-def _object(vertices: Array, triangles: Ints, turn: float, at: Array, material: Material, object_id: int, casts: bool) -> Object3D:
+def _object(
+    vertices: Array, triangles: Ints, turn: float, at: Array, material: Material, object_id: int, casts: bool
+) -> Object3D:
     rest = vertices.astype(np.float32)
     rest_normal = normals(rest, triangles)
     c, s = np.cos(turn), np.sin(turn)
     rotation = np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]], np.float32)
     position = (rest @ rotation.T + at).astype(np.float32)
     marks = np.zeros((len(rest), 4), np.float32)
-    return Object3D(position, rest_normal @ rotation.T, rest, rest_normal, marks, triangles, material, object_id, casts, False, False)
+    return Object3D(
+        position,
+        rest_normal @ rotation.T,
+        rest,
+        rest_normal,
+        marks,
+        triangles,
+        material,
+        object_id,
+        casts,
+        False,
+        False,
+    )
 
 
 def box(size: Array, turn: float, at: Array, material: Material, object_id: int = 0, casts: bool = True) -> Object3D:
@@ -79,7 +95,9 @@ def floor(half_m: float, material: Material, catcher: bool) -> Object3D:
     return Object3D(corners, up, corners, up, np.zeros((4, 4), np.float32), faces, material, 0, False, catcher)
 
 
-def random_prop(rng: np.random.Generator, at: Array, tall: float, layers: dict[str, int], photos: int, object_id: int) -> Object3D:
+def random_prop(
+    rng: np.random.Generator, at: Array, tall: float, layers: dict[str, int], photos: int, object_id: int
+) -> Object3D:
     """A box, post, vase or ball of about the given height."""
     material, kind = random_material(rng, layers, photos), rng.random()
     if kind < 0.55:
@@ -93,7 +111,9 @@ def random_prop(rng: np.random.Generator, at: Array, tall: float, layers: dict[s
     return lathe(np.stack([np.append(bulge * 0.5, 0), np.append(t, 1.0) * tall], -1), at, material, object_id)
 
 
-def room(rng: np.random.Generator, layers: dict[str, int], photos: int, towards: float, depth_m: float) -> list[Object3D]:
+def room(
+    rng: np.random.Generator, layers: dict[str, int], photos: int, towards: float, depth_m: float
+) -> list[Object3D]:
     """Floor and one or two walls behind the origin as seen from the compass direction `towards` (radians)."""
     ground = layers[str(rng.choice(GROUND))]
     tint = np.exp(rng.uniform(np.log(0.15), np.log(0.8))) * np.exp(rng.normal(0, 0.12, 3))
@@ -105,7 +125,9 @@ def room(rng: np.random.Generator, layers: dict[str, int], photos: int, towards:
         shade = np.exp(rng.uniform(np.log(0.2), np.log(0.9))) * np.exp(rng.normal(0, 0.1, 3))
         name = str(rng.choice(["plaster", "plaster", "bricks", "plain", "tiles", "stripes_down"]))
         photo = int(rng.integers(photos)) if rng.random() < 0.15 else -1
-        wall = plain_material(shade.clip(0, 0.9), shade * rng.uniform(0.6, 1.1), layers[name], rng.uniform(0.4, 1), photo)
+        wall = plain_material(
+            shade.clip(0, 0.9), shade * rng.uniform(0.6, 1.1), layers[name], rng.uniform(0.4, 1), photo
+        )
         out.append(box(np.array([24.0, 4.0, 0.2]), back, at, wall, 0, False))
         for _ in range(int(rng.integers(0, 4))):
             side, up = rng.uniform(-2.5, 2.5), rng.uniform(0.6, 1.7)

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from train.data.body import BODY_VERTICES, Body, Floats
+from train.data.body import BODY_VERTICES, Body
+from train.data.meshes import Floats
 from train.data.rotations import Array, blend, frame, smoothstep, swing, turn, unit
 
 # Joint numbers of the motion pack (the first 17 are H36M17).
@@ -62,7 +63,7 @@ class Posed:
     head_m: Array
 
     def offset(self, rest: Rest, shift_m: Array, t: int) -> tuple[Floats, Floats]:
-        """Rotation (163, 3, 3) and offset (163, 3) of frame t as `train.data.body.skin` wants them, moved by shift_m."""
+        """Rotation (163, 3, 3) and offset (163, 3) of frame t, moved by shift_m, for `train.data.meshes.skin`."""
         turned = np.einsum("bij,bj->bi", self.rotation[t], rest.head)
         return self.rotation[t].astype(np.float32), (self.head_m[t] - turned + shift_m).astype(np.float32)
 
@@ -73,8 +74,8 @@ def rest_of(body: Body, vertices_m: Floats) -> Rest:
     skin_m = vertices_m[:BODY_VERTICES].astype(np.float64)
     above = skin_m[:, 1] > head[body.bone["head"], 1] - 0.02
     face = np.where(above & (np.abs(skin_m[:, 0]) < 0.006) & (skin_m[:, 1] < head[body.bone["eye.L"], 1]))[0]
-    nose, crown = skin_m[face[skin_m[face, 2].argmax()]], skin_m[skin_m[:, 1].argmax()]
-    crown = np.array([0.0, crown[1], head[body.bone["head"], 2]])
+    nose = skin_m[face[skin_m[face, 2].argmax()]]
+    crown = np.array([0.0, skin_m[:, 1].max(), head[body.bone["head"], 2]])
     low = np.where(skin_m[:, 1] < 0.012)[0]
     dominant = body.skin_bone[low, body.skin_weight[low].argmax(1)]
     heads = Posed(np.broadcast_to(np.eye(3), (1, len(head), 3, 3)), head[None])
@@ -201,7 +202,7 @@ class Retargeter:
     def _leg(self, world: dict[str, Array], x: Array, side: str, down: float) -> None:
         hip, knee, ankle, toe = LEG[side]
         r = self.rest.joints[None]
-        axis, rest_axis = _knee_axis(x, *LEG[side]), _knee_axis(r, hip, knee, ankle, toe + 0)
+        axis, rest_axis = _knee_axis(x, *LEG[side]), _knee_axis(r, *LEG[side])
         thigh, shin, foot = x[:, knee] - x[:, hip], x[:, ankle] - x[:, knee], x[:, toe] - x[:, ankle]
         full = frame(thigh, axis) @ np.swapaxes(frame(r[:, knee] - r[:, hip], rest_axis), -1, -2)
         turned = world["root"] @ unit(r[0, knee] - r[0, hip])
@@ -239,14 +240,12 @@ class Retargeter:
 
     def _fingers(self, world: dict[str, Array], hand: Array, side: str, curl: float) -> None:
         """Bend the fingers towards the palm, each joint a little more."""
-        at = {name: self.rest.head[self.body.bone[f"{name}.{side}"]] for name in ("wrist", "finger2-1", "finger5-1")}
-        across = unit(at["finger5-1"] - at["finger2-1"])
-        palm = unit(np.cross(at["finger2-1"] - at["wrist"], at["finger5-1"] - at["wrist"]))
-        palm = palm if side == "R" else -palm
+        wrist, index, little = (
+            self.rest.head[self.body.bone[f"{b}.{side}"]] for b in ("wrist", "finger2-1", "finger5-1")
+        )
+        palm = np.cross(index - wrist, little - wrist) * (1 if side == "R" else -1)
+        hinge = np.cross(index - wrist, palm)
         for finger in range(2, 6):
             for joint in range(1, 4):
-                name = f"finger{finger}-{joint}.{side}"
-                along = unit(self.rest.joints[16 if side == "R" else 13] * 0 + across)
-                hinge = np.cross(unit(at["finger2-1"] - at["wrist"]), palm)
-                hinge = hinge if abs(np.dot(hinge, along)) > 0.1 else along
-                world[name] = hand @ turn(hinge, curl * joint * (0.8 + 0.1 * finger))
+                bend = curl * joint * (0.8 + 0.1 * finger)
+                world[f"finger{finger}-{joint}.{side}"] = hand @ turn(hinge, bend)

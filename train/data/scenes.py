@@ -9,14 +9,17 @@ import numpy as np
 import numpy.typing as npt
 
 from train.data import props
-from train.data.body import Body, Floats
+from train.data.body import Body
+from train.data.figures import Figure, balls
 from train.data.lights import Light, light_from, read_map
-from train.data.motions import Moment, Motions, facing, moment
-from train.data.raster import Camera, Object3D, Picture, Renderer
+from train.data.meshes import Floats
+from train.data.motions import Moment, Motions, facing
+from train.data.raster import Renderer
 from train.data.retarget import Posed, soles_of
 from train.data.sensor import expose, random_sensor
+from train.data.surfaces import Camera, Object3D, Picture
 from train.data.textures import patterns, photographs
-from train.data.wardrobe import Figure, Wardrobe, balls
+from train.data.wardrobe import Wardrobe
 
 PHOTOS = 40
 FIRST_OCCLUDER = 200
@@ -194,8 +197,10 @@ class Studio:
         at = joints[0] * [1, 0, 1] - 0.02 * np.array([np.sin(turn), 0, np.cos(turn)])
         return props.box(size, turn, at, material, FIRST_OCCLUDER + 50)
 
-    def draw(self, people: list[Person], extra: list[Object3D], setting: Setting, camera: Camera, supersample: float = 1.25) -> Picture:
-        """Draw the people's frames; more than one frame is averaged (motion blur), ids and depth are the middle one's."""
+    def draw(
+        self, people: list[Person], extra: list[Object3D], setting: Setting, camera: Camera, supersample: float = 1.25
+    ) -> Picture:
+        """Draw; several frames are averaged (motion blur), the identity and depth maps are the middle one's."""
         frames = max((len(p.shift_m) for p in people), default=1)
         pictures = []
         nearest = sorted(people, key=lambda p: float(np.linalg.norm(p.shift_m[0] - camera.eye_m)))[:3]
@@ -210,7 +215,9 @@ class Studio:
             )
         return replace(pictures[frames // 2], rgb=np.mean([p.rgb for p in pictures], 0))
 
-    def shoot(self, people: list[Person], extra: list[Object3D], setting: Setting, camera: Camera, rng: np.random.Generator) -> Shot:
+    def shoot(
+        self, people: list[Person], extra: list[Object3D], setting: Setting, camera: Camera, rng: np.random.Generator
+    ) -> Shot:
         """Draw and put the picture through a random sensor."""
         picture, sensor = self.draw(people, extra, setting, camera), random_sensor(rng)
         return Shot(expose(picture.rgb, sensor, rng), sensor.quality, people, camera, picture)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from train.data.body import Floats
+from train.data.meshes import Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def _shake_kernel(dx: float, dy: float) -> Floats:
 
     half = int(np.ceil(max(abs(dx), abs(dy)) / 2)) + 1
     kernel = np.zeros((2 * half + 1, 2 * half + 1), np.float32)
-    ends = [tuple(int(round((half + s * d / 2) * 16)) for d in (dx, dy)) for s in (-1, 1)]
+    ends = [tuple(round((half + s * d / 2) * 16) for d in (dx, dy)) for s in (-1, 1)]
     cv2.line(kernel, ends[0], ends[1], 1.0, 1, cv2.LINE_AA, 4)
     return kernel / max(float(kernel.sum()), 1e-6)
 

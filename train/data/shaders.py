@@ -179,7 +179,7 @@ float openness(vec3 p, vec3 n) {
         float d2 = dot(to, to), r2 = sphere[i].w * sphere[i].w;
         if (d2 > 60.0 * r2) continue;
         float facing = max(dot(n, to) * inversesqrt(max(d2, 1e-6)), 0.0);
-        open *= 1.0 - 0.75 * facing * min(r2 / max(d2, 1e-6), 1.0);
+        open *= 1.0 - 0.85 * facing * min(r2 / max(d2, 1e-6), 1.0);
     }
     return open;
 }
@@ -229,14 +229,15 @@ void main() {
     vec3 p = v_rest * c.y, weave = triplanar(patterns, p, v_rest_normal, c.x);
     vec3 albedo = mix(colour_a[v_slot], colour_b[v_slot], weave.r) * (0.4 + 1.2 * weave.g);
     if (c.w >= 0.0) albedo = triplanar(photos, p, v_rest_normal, c.w);
-    if (v_slot < FIRST_CLOTH) albedo = mix(mix(mix(albedo, mask_rgb[0], v_mask.x), mask_rgb[1], v_mask.y), mask_rgb[2], v_mask.z);
+    if (v_slot < FIRST_CLOTH)
+        for (int i = 0; i < 3; i++) albedo = mix(albedo, mask_rgb[i], v_mask[i]);
     n = bumped(n, weave.b, c.z);
     float open = openness(v_position, n);
     vec3 light = sky_light(n) * open;
     float gloss = shine[v_slot].y;
     vec3 r = reflect(-to_eye, n);
     float rim = 0.04 + 0.96 * pow(1.0 - max(dot(n, to_eye), 0.0), 5.0);
-    vec3 glint = env_at(r, 5.0) * rim * open * shine[v_slot].x;
+    vec3 glint = min(env_at(r, 5.0), vec3(1.2)) * 0.5 * rim * open * shine[v_slot].x;
     for (int k = 0; k < lights; k++) {
         float facing = dot(n, light_towards[k]);
         if (facing <= 0.0) continue;

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ def write_shard(path: Path, rows: list[Row], joined: tuple[str, ...] = ()) -> No
     """Write rows to one npz through a temporary file, so that a reader never sees half of one.
 
     `jpeg` becomes one byte array with `jpeg_start` (N+1,) int64. Keys in `joined` have a varying number of rows per
-    picture: they are concatenated, and `box_start` (N+1,) int64 tells where each picture's begin. All others are stacked.
+    picture: they are concatenated, and `box_start` (N+1,) int64 tells where each picture's begin. Others are stacked.
 
     Args:
         path: Where to; its folder is made.
@@ -34,7 +33,7 @@ def write_shard(path: Path, rows: list[Row], joined: tuple[str, ...] = ()) -> No
     temporary = path.with_suffix(".tmp")
     with temporary.open("wb") as file:
         np.savez(file, **out)
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def _starts(lengths: list[int]) -> npt.NDArray[np.int64]:

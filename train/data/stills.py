@@ -63,7 +63,9 @@ def _window(rng: np.random.Generator, xy: Array, half_body: bool) -> tuple[float
     """Left, top and side of the square to cut, in pixels of the full picture."""
     if half_body:
         upper = xy[[0, 1, 4, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]]
-        xy = xy[[*range(17)] if rng.random() < 0.15 else [0, 1, 2, 4, 5, *range(7, 17)]] if rng.random() < 0.3 else upper
+        xy = (
+            xy[[*range(17)] if rng.random() < 0.15 else [0, 1, 2, 4, 5, *range(7, 17)]] if rng.random() < 0.3 else upper
+        )
     low, high = xy.min(0), xy.max(0)
     reach = float((high - low).max())
     side = reach * (rng.uniform(1.05, 1.35) if half_body else rng.uniform(1.3, 1.9))
@@ -87,7 +89,9 @@ def still(studio: Studio, rng: np.random.Generator, config: StillConfig) -> tupl
     people = [main, *(_others(studio, rng, eye, frames) if rng.random() < config.company else [])]
     extra = [studio.seat(rng, main)] if what.seated and rng.random() < 0.8 else []
     if rng.random() < config.occluded:
-        extra += [studio.occluder(rng, camera, joints[int(rng.integers(17))], n) for n in range(int(rng.integers(1, 3)))]
+        extra += [
+            studio.occluder(rng, camera, joints[int(rng.integers(17))], n) for n in range(int(rng.integers(1, 3)))
+        ]
     bearing = float(np.arctan2(eye[0] - joints[0, 0], eye[2] - joints[0, 2]))
     shot = studio.shoot(people, extra, studio.setting(rng, bearing), camera, rng)
     row: Row = {
@@ -124,7 +128,8 @@ def crowd(studio: Studio, rng: np.random.Generator, empty: float = 0.3) -> tuple
         people.append(place(studio.figure(rng), what, at, rng, 1 + n))
     extra = []
     if rng.random() < 0.25:
-        target = people[0].joints_m[0, int(rng.integers(17))] if people else rng.normal(0, 0.8, 3) + [0, 1, 0]
+        anywhere = rng.normal([0, 1, 0], 0.8)
+        target = people[0].joints_m[0, int(rng.integers(17))] if people else anywhere
         extra = [studio.occluder(rng, camera, target, n) for n in range(int(rng.integers(1, 3)))]
     shot = studio.shoot(people, extra, studio.setting(rng, 0.0), camera, rng)
     boxes, shares = _boxes(shot)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from train.data.figures import Figure
 from train.data.motions import Clip
 from train.data.retarget import LEG, joints_of, soles_of
 from train.data.rotations import Array
 from train.data.scenes import Person
-from train.data.wardrobe import Figure
 
 FEET = (3, 17, 6, 18)  # right ankle and toe, left ankle and toe
 STILL_MPS = 0.25  # a foot point slower than this, and this near to its lowest, carries weight
@@ -78,7 +78,9 @@ class Take:
     clip: str
 
 
-def take(figure: Figure, clip: Clip, xyz: Array, fps: float, curl: float = 0.3, roll: tuple[float, float] = (0.1, 0.1)) -> Take:
+def take(
+    figure: Figure, clip: Clip, xyz: Array, fps: float, curl: float = 0.3, roll: tuple[float, float] = (0.1, 0.1)
+) -> Take:
     """Perform mocap frames.
 
     Args:
@@ -86,7 +88,8 @@ def take(figure: Figure, clip: Clip, xyz: Array, fps: float, curl: float = 0.3, 
         clip: Where the frames are from (for its flat-foot angles and name).
         xyz: (T, 21, 3) world, at `fps`, body axes.
         fps: Frame rate.
-        curl, roll: As `Retargeter.pose` has them.
+        curl: How far fingers bend, radians.
+        roll: Of right and left forearm, radians.
     """
     posed = figure.retargeter.pose(xyz, clip.flat, roll, curl)
     body, rest = figure.retargeter.body, figure.retargeter.rest
@@ -99,6 +102,16 @@ def take(figure: Figure, clip: Clip, xyz: Array, fps: float, curl: float = 0.3, 
     height = smooth(clear - soles_of(rest, posed)[..., 1].min(1), 1.5)
     shift = np.stack([path[:, 0], height, path[:, 1]], 1)
     return Take(Person(figure, posed, shift, joints + shift[:, None], toes + shift[:, None], 1), fps, clip.name)
+
+
+def centred(performed: Take, middle_m: tuple[float, float]) -> Take:
+    """The same take with the middle of the box round its path at this floor point (x, z)."""
+    p = performed.person
+    path = p.shift_m[:, [0, 2]]
+    x, z = np.asarray(middle_m) - (path.min(0) + path.max(0)) / 2
+    by = np.array([x, 0, z])
+    moved = replace(p, shift_m=p.shift_m + by, joints_m=p.joints_m + by, toes_m=p.toes_m + by)
+    return replace(performed, person=moved)
 
 
 def sliding_mps(performed: Take, xyz: Array) -> float:

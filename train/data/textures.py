@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from train.data.body import Floats
+from train.data.meshes import Floats
 
 SIZE = 256
 
@@ -149,7 +149,16 @@ def skin_colour(rng: np.random.Generator, race: tuple[float, float, float]) -> F
 
 def hair_colour(rng: np.random.Generator) -> Floats:
     """Linear RGB: mostly black and brown, some blond, red and grey."""
-    choices = np.array([[0.015, 0.012, 0.01], [0.05, 0.028, 0.016], [0.11, 0.06, 0.03], [0.42, 0.28, 0.13], [0.25, 0.08, 0.03], [0.45, 0.44, 0.43]])
+    choices = np.array(
+        [
+            [0.015, 0.012, 0.01],
+            [0.05, 0.028, 0.016],
+            [0.11, 0.06, 0.03],
+            [0.42, 0.28, 0.13],
+            [0.25, 0.08, 0.03],
+            [0.45, 0.44, 0.43],
+        ]
+    )
     colour = choices[rng.choice(6, p=[0.3, 0.3, 0.18, 0.1, 0.05, 0.07])]
     return (colour * np.exp(rng.normal(0, 0.15))).astype(np.float32)
 

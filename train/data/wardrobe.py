@@ -7,94 +7,35 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from train.data.body import Body, Floats, Ints, Mesh, coarser, normals, skin
-from train.data.raster import Material, Object3D
-from train.data.retarget import Posed, Retargeter, joints_of
-from train.data.textures import CLOTH, HAIR, SKIN, cloth_colour, hair_colour, skin_colour
+from train.data.body import Body
+from train.data.figures import (
+    BOTTOM_SLOT,
+    EYE_SLOT,
+    HAIR_SLOT,
+    HAT_SLOT,
+    SHOE_SLOT,
+    SKIN_SLOT,
+    SKIRT_SLOT,
+    TOP_SLOT,
+    Figure,
+    Sliders,
+    random_colours,
+    random_sliders,
+)
+from train.data.meshes import Floats, Ints, Mesh, coarser, components, normals, without_shaft
+from train.data.retarget import Retargeter
+from train.data.surfaces import Material
 
-SKIN_SLOT, EYE_SLOT, HAIR_SLOT, TOP_SLOT, BOTTOM_SLOT, SHOE_SLOT, HAT_SLOT, SKIRT_SLOT = range(8)
 # The other hair styles are made for see-through textures and would hide the face.
-HAIR_STYLES = {"male": ("short01", "short02", "short04", "afro01"), "female": ("long01", "ponytail01", "short04", "short02", "afro01")}
+HAIR_STYLES = {
+    "male": ("short01", "short02", "short04", "afro01"),
+    "female": ("long01", "ponytail01", "short04", "short02", "afro01"),
+}
 BODY_SHAPES = ("torso", "hip", "stomach", "arms/measure", "legs/measure", "head/head", "nose", "chin", "neck/measure")
 CHAINS = (
     (1, "upperarm01", "lowerarm01", 0), (2, "lowerarm01", "wrist", 1),
     (4, "upperleg01", "lowerleg01", 0), (5, "lowerleg01", "foot", 1),
 )  # fmt: skip
-# Balls that keep skylight away: (joint, joint, share of the way, radius in metres); 17 and 18 are the toes.
-BALLS = (
-    (0, 7, 0.0, 0.13), (0, 7, 0.7, 0.125), (7, 8, 0.4, 0.135), (7, 8, 0.85, 0.12), (8, 10, 0.2, 0.06), (8, 10, 0.9, 0.1),
-    *((a, b, t, r) for a, b in ((1, 2), (4, 5)) for t, r in ((0.15, 0.09), (0.5, 0.08), (0.85, 0.065))),
-    *((a, b, t, r) for a, b in ((2, 3), (5, 6)) for t, r in ((0.2, 0.058), (0.55, 0.055), (0.95, 0.045))),
-    *((a, b, t, r) for a, b in ((11, 12), (14, 15)) for t, r in ((0.25, 0.052), (0.75, 0.045))),
-    *((a, b, t, r) for a, b in ((12, 13), (15, 16)) for t, r in ((0.25, 0.04), (0.75, 0.034), (1.3, 0.045))),
-    (3, 17, 0.2, 0.045), (3, 17, 0.75, 0.042), (6, 18, 0.2, 0.045), (6, 18, 0.75, 0.042),
-)  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """A dressed person.
-
-    Attributes:
-        retargeter: Poses the body.
-        mesh: Skin, eyes, hair and clothes in one, rest pose.
-        rest_normals: (V, 3).
-        marks: (V, 4) slot and masks, as `train.data.raster.Object3D` has them.
-        material: Colours and patterns.
-        probes: (P,) vertices spread evenly over the surface.
-        medium, coarse: Fewer triangles over the same vertices, for figures that are small in the picture and for shadows.
-    """
-
-    retargeter: Retargeter
-    mesh: Mesh
-    rest_normals: Floats
-    marks: Floats
-    material: Material
-    probes: npt.NDArray[np.int64]
-    medium: Ints
-    coarse: Ints
-
-    def posed(self, posed: Posed, shift_m: npt.NDArray[np.float64], t: int, object_id: int, small: bool = False) -> Object3D:
-        """Draw-ready surface in frame t of a pose whose pelvis is put at `shift_m`; `small` leaves detail out."""
-        rotation, offset = posed.offset(self.retargeter.rest, shift_m, t)
-        position, normal = skin(self.mesh, self.rest_normals, rotation, offset)
-        faces = self.medium if small else self.mesh.triangles
-        return Object3D(
-            position, normal, self.mesh.vertices_m, self.rest_normals, self.marks, faces, self.material, object_id, caster=self.coarse
-        )
-
-    def joints(self, posed: Posed, shift_m: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """H36M17 joints (T, 17, 3) of the drawn body in the world."""
-        return joints_of(self.retargeter.body, self.retargeter.rest, posed) + shift_m
-
-
-def balls(joints_m: npt.NDArray[np.float64], toes_m: npt.NDArray[np.float64]) -> Floats:
-    """(S, 4) balls around one person's 17 joints and two toe tips (right, left)."""
-    at = np.concatenate([joints_m, toes_m])
-    rows = [[*(at[a] + t * (at[b] - at[a])), r] for a, b, t, r in BALLS]
-    return np.asarray(rows, np.float32)
-
-
-@dataclass(frozen=True, slots=True)
-class Sliders:
-    """What kind of person: see `train.data.body.macro_weights`."""
-
-    gender: float
-    age: float
-    muscle: float
-    weight: float
-    height: float
-    race: tuple[float, float, float]
-
-
-def random_sliders(rng: np.random.Generator) -> Sliders:
-    """Mostly adults of all builds; one in sixteen is a child of ten or so."""
-    child = rng.random() < 0.06
-    race = tuple(float(x) for x in rng.dirichlet([0.5, 0.5, 0.5]) + 1e-3)
-    gender = float(rng.choice([rng.uniform(0, 0.2), rng.uniform(0.8, 1)]))
-    age = rng.uniform(0.19, 0.35) if child else rng.beta(1.6, 2.4) * 0.5 + 0.45
-    height = rng.normal(0.5, 0.05)
-    return Sliders(gender, float(age), rng.uniform(0.2, 0.9), rng.beta(2, 2) * 0.8 + 0.12, float(np.clip(height, 0.36, 0.62)), race)
 
 
 def _details(body: Body, rng: np.random.Generator) -> dict[str, float]:
@@ -119,20 +60,6 @@ def _inflated(mesh: Mesh, by_m: float) -> Mesh:
     return replace(mesh, vertices_m=mesh.vertices_m + by_m * normals(mesh.vertices_m, mesh.triangles))
 
 
-def components(triangles: Ints, count: int) -> npt.NDArray[np.int64]:
-    """Label (count,) of the connected piece each vertex belongs to: its lowest vertex number."""
-    label = np.arange(count)
-    while True:
-        low = label[triangles].min(1)
-        new = label.copy()
-        for corner in range(3):
-            np.minimum.at(new, triangles[:, corner], low)
-        new = new[new]
-        if np.array_equal(new, label):
-            return label
-        label = new
-
-
 class Wardrobe:
     """Makes Figures from a body pack."""
 
@@ -145,12 +72,17 @@ class Wardrobe:
             photos: Number of photograph layers.
         """
         self.body, self.layers, self.photos = body, layers, photos
-        self.suits = {g: [n for n, k in body.kinds.items() if k == "suit" and n.startswith(g + "_")] for g in ("male", "female")}
+        self.suits = {
+            g: [n for n, k in body.kinds.items() if k == "suit" and n.startswith(g + "_")] for g in ("male", "female")
+        }
         self.shoes = [n for n, k in body.kinds.items() if k == "shoes"]
         self.hats = [n for n, k in body.kinds.items() if k == "hat"]
         names = np.array(body.bone_names)
         self._limb = np.select(
-            [np.char.startswith(names, p) for p in (("upperarm"), ("lowerarm"), ("wrist"), ("upperleg"), ("lowerleg"), ("foot"))],
+            [
+                np.char.startswith(names, p)
+                for p in (("upperarm"), ("lowerarm"), ("wrist"), ("upperleg"), ("lowerleg"), ("foot"))
+            ],
             [1, 2, 3, 4, 5, 6],
             0,
         )
@@ -173,10 +105,16 @@ class Wardrobe:
         eye = self.body.joints(v)[0][self.body.bone["eye.L"]]
         x = np.clip((np.abs(v[:, 0]) - eye[0]) / 0.028, -1.5, 1.5)
         arch = eye[1] + 0.021 - 0.004 * x * x
-        near = np.exp(-(((v[:, 1] - arch) / 0.0045) ** 2)) * (np.abs(x) < 1) * (v[:, 2] > eye[2])
+        near = np.exp(-(((v[:, 1] - arch) / 0.0045) ** 2)) * (x > -0.6) * (x < 1) * (v[:, 2] > eye[2])
         return near.astype(np.float32)
 
-    def dress(self, rng: np.random.Generator, sliders: Sliders | None = None, outfit: str | None = None, hair: str | None = None) -> Figure:
+    def dress(
+        self,
+        rng: np.random.Generator,
+        sliders: Sliders | None = None,
+        outfit: str | None = None,
+        hair: str | None = None,
+    ) -> Figure:
         """Make a person.
 
         Args:
@@ -198,16 +136,16 @@ class Wardrobe:
         if rng.random() < 0.93:
             shoes = str(rng.choice(self.shoes))
             mesh, covered = self.body.garment(shoes, v)
-            parts.append(_part(_without_shaft(mesh), SHOE_SLOT))
+            parts.append(_part(without_shaft(mesh), SHOE_SLOT))
             hidden[covered[v[covered, 1] < 0.07]] = True
         parts += self._head(v, rng, hair or str(rng.choice(HAIR_STYLES[sex])))
         faces = self.body.faces["body"]
         parts.append(self._skin(v, faces[~hidden[faces].any(1)]))
-        return self._assemble(v, parts, self.colours(rng, sliders), rng)
+        return self._assemble(v, parts, random_colours(rng, sliders, self.layers, self.photos), rng)
 
     def recolour(self, figure: Figure, rng: np.random.Generator, sliders: Sliders | None = None) -> Figure:
         """The same body and cut in other colours."""
-        return replace(figure, material=self.colours(rng, sliders or random_sliders(rng)))
+        return replace(figure, material=random_colours(rng, sliders or random_sliders(rng), self.layers, self.photos))
 
     def _skin(self, v: Floats, faces: Ints) -> _Part:
         used = np.unique(faces)
@@ -287,33 +225,11 @@ class Wardrobe:
                 along[mine] = base + ((v[mine] - a) @ (b - a)) / ((b - a) @ (b - a))
         return limb, along
 
-    def colours(self, rng: np.random.Generator, sliders: Sliders) -> Material:
-        """Random colours and patterns for every slot."""
-        a, b = np.zeros((8, 3), np.float32), np.zeros((8, 3), np.float32)
-        cloth, shine = np.zeros((8, 4), np.float32), np.zeros((8, 2), np.float32)
-        cloth[:, 3] = -1
-        complexion, hair = skin_colour(rng, sliders.race), hair_colour(rng)
-        a[SKIN_SLOT], b[SKIN_SLOT] = complexion, complexion * np.array([1.08, 0.9, 0.88])
-        cloth[SKIN_SLOT], shine[SKIN_SLOT] = (self.layers[SKIN], 6, 0.0004, -1), (0.5, 18)
-        a[EYE_SLOT] = b[EYE_SLOT] = 0.75
-        cloth[EYE_SLOT], shine[EYE_SLOT] = (self.layers["plain"], 1, 0, -1), (1, 120)
-        a[HAIR_SLOT], b[HAIR_SLOT] = hair * 0.6, hair * 1.5
-        cloth[HAIR_SLOT], shine[HAIR_SLOT] = (self.layers[HAIR], 5, 0.002, -1), (0.9, 24)
-        for slot in (TOP_SLOT, BOTTOM_SLOT, SHOE_SLOT, HAT_SLOT, SKIRT_SLOT):
-            a[slot], b[slot] = cloth_colour(rng), cloth_colour(rng)
-            plain = slot in (BOTTOM_SLOT, SHOE_SLOT, HAT_SLOT) and rng.random() < 0.7
-            layer = self.layers["washed" if plain else str(rng.choice(CLOTH))]
-            b[slot] = a[slot] * rng.uniform(0.6, 1.3) if plain else b[slot]
-            photo = float(rng.integers(self.photos)) if slot in (TOP_SLOT, SKIRT_SLOT) and rng.random() < 0.06 else -1.0
-            cloth[slot] = (layer, np.exp(rng.uniform(np.log(1.5), np.log(6))), rng.uniform(0.003, 0.02), photo)
-            shine[slot] = (rng.uniform(0, 0.5), rng.uniform(6, 20))
-        eyes = np.array([[0.05, 0.025, 0.012], [0.06, 0.1, 0.16], [0.05, 0.08, 0.04]])[rng.choice(3, p=[0.7, 0.2, 0.1])]
-        masks = np.stack([complexion * [1.0, 0.62, 0.62], np.minimum(hair, complexion * 0.5), eyes])
-        return Material(a, b, cloth, shine, masks.astype(np.float32))
-
     def _assemble(self, v: Floats, parts: list[_Part], material: Material, rng: np.random.Generator) -> Figure:
         starts = np.cumsum([0] + [len(p.mesh.vertices_m) for p in parts])
-        triangles = np.concatenate([p.mesh.triangles + s for p, s in zip(parts, starts[:-1], strict=True)]).astype(np.int32)
+        triangles = np.concatenate([p.mesh.triangles + s for p, s in zip(parts, starts[:-1], strict=True)]).astype(
+            np.int32
+        )
         mesh = Mesh(
             np.concatenate([p.mesh.vertices_m for p in parts]),
             triangles,
@@ -331,11 +247,3 @@ class Wardrobe:
         medium = coarser(mesh.vertices_m, triangles, 0.009, label)
         coarse = coarser(mesh.vertices_m, triangles, 0.02)
         return Figure(Retargeter(self.body, v), mesh, rest_normals, marks, material, probes, medium, coarse)
-
-
-def _without_shaft(mesh: Mesh) -> Mesh:
-    """Drop the ankle shafts of shoes (pieces that reach above 15 cm): they would show through trousers."""
-    piece = components(mesh.triangles, len(mesh.vertices_m))
-    top = np.zeros(len(piece), np.float32)
-    np.maximum.at(top, piece, mesh.vertices_m[:, 1])
-    return mesh.take(mesh.triangles[top[piece[mesh.triangles[:, 0]]] < 0.15])

@@ -7,11 +7,13 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from train.data import stills
+from train.data.demo import DemoConfig, make_demo
 from train.data.raster import RendererUnavailable
 from train.data.scenes import Studio
 from train.data.shards import Row, write_shard
@@ -20,6 +22,7 @@ EXAMPLES = """examples:
   python -m train.tasks.render stills --out render/stills --count 8000
   python -m train.tasks.render scenes --out render/scenes --count 2500 --per-shard 250
   python -m train.tasks.render contact-sheet --out sheet.png --count 24
+  python -m train.tasks.render demo --out pipeline
   LP_NUM_THREADS=1 nice -n 12 python -m train.tasks.render stills --out render/stills   (without a GPU)
 
 A shard's number is its seed: the same number gives the same pictures, shards that exist are kept, and several
@@ -34,7 +37,10 @@ def _data_default() -> Path:
 def parser() -> argparse.ArgumentParser:
     """Return the command's argument parser."""
     top = argparse.ArgumentParser(
-        prog="python -m train.tasks.render", description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m train.tasks.render",
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     kinds = top.add_subparsers(dest="kind", required=True)
     what = {
@@ -45,12 +51,24 @@ def parser() -> argparse.ArgumentParser:
     for kind, text in what.items():
         sub = kinds.add_parser(kind, help=text, description=text)
         sub.add_argument("--out", type=Path, required=True, help="folder for shards, or the file")
-        sub.add_argument("--data", type=Path, default=_data_default(), help="body/, mocap/, backgrounds/ (POSESTREAM_DATA)")
+        sub.add_argument(
+            "--data", type=Path, default=_data_default(), help="body/, mocap/, backgrounds/ (POSESTREAM_DATA)"
+        )
         sub.add_argument("--count", type=int, default=24 if kind == "contact-sheet" else 500, help="pictures in all")
         sub.add_argument("--per-shard", type=int, default=500)
         sub.add_argument("--first", type=int, default=0, help="number of the first shard")
         sub.add_argument("--split", choices=("train", "val"), default="train", help="mocap split of the poses")
         sub.add_argument("--seed", type=int, default=0)
+    demo = kinds.add_parser(
+        "demo", help="demo.mp4 and demo_truth.npz", description="The package's demo clip and its exact truth."
+    )
+    demo.add_argument("--out", type=Path, required=True, help="folder")
+    demo.add_argument(
+        "--data", type=Path, default=_data_default(), help="body/, mocap/, backgrounds/ (POSESTREAM_DATA)"
+    )
+    demo.add_argument(
+        "--supersample", type=float, default=DemoConfig().supersample, help="samples along each side of a pixel"
+    )
     return top
 
 
@@ -66,7 +84,9 @@ def _scene_rows(studio: Studio, rng: np.random.Generator) -> Iterator[Row]:
         yield stills.crowd(studio, rng)[1]
 
 
-def _shards(args: argparse.Namespace, rows_of: Callable[[Studio, np.random.Generator], Iterator[Row]], joined: tuple[str, ...]) -> None:
+def _shards(
+    args: argparse.Namespace, rows_of: Callable[[Studio, np.random.Generator], Iterator[Row]], joined: tuple[str, ...]
+) -> None:
     studio = Studio(args.data, args.split, args.seed)
     shards = -(-args.count // args.per_shard)
     print(f"{args.count} pictures in {shards} shards to {args.out}, drawn by {studio.renderer.device}", flush=True)
@@ -97,6 +117,18 @@ def contact_sheet(args: argparse.Namespace) -> None:
     print(f"wrote {args.out}")
 
 
+def _demo(args: argparse.Namespace) -> None:
+    since = time.monotonic()
+
+    def progress(done: int, total: int) -> None:
+        if done % 10 == 0 or done == total:
+            left = (time.monotonic() - since) / done * (total - done)
+            print(f"frame {done}/{total}  eta {left / 60:.1f} min", flush=True)
+
+    path = make_demo(args.data, args.out, replace(DemoConfig(), supersample=args.supersample), progress)
+    print(f"wrote {path} ({path.stat().st_size / 1e6:.2f} MB) and {path.parent / 'demo_truth.npz'}")
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     args = parser().parse_args(argv)
@@ -105,6 +137,8 @@ def main(argv: list[str] | None = None) -> int:
             _shards(args, _still_rows, ())
         elif args.kind == "scenes":
             _shards(args, _scene_rows, ("box_xyxy_px", "box_visible"))
+        elif args.kind == "demo":
+            _demo(args)
         else:
             contact_sheet(args)
     except (RendererUnavailable, FileNotFoundError) as error:
