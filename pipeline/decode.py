@@ -32,10 +32,14 @@ class DecodeStage:
         self._real_time = real_time and not source.live
         self._clock: tuple[float, float] | None = None  # monotonic time and media time of the same moment
 
+    @property
+    def note(self) -> str:
+        """State of the source in one line, e.g. "no signal, reconnecting (attempt 3)"; empty if all is well."""
+        return self._source.note
+
     def facts(self) -> dict[str, Any]:
-        """Return what is known of the source; "note" is its state in one line, empty if all is well."""
-        source = self._source
-        return {"source": source.name, "source_fps": round(source.fps, 3), **source.facts(), "note": source.note}
+        """Return what is known of the source."""
+        return {"source": self._source.name, "source_fps": round(self._source.fps, 3), **self._source.facts()}
 
     def messages(self) -> Iterator[Frame | None]:
         """Yield frames until the source ends; None at least every 0.1 s while there is nothing to give.

@@ -112,12 +112,12 @@ def test_facts_and_note(tmp_path: Path) -> None:
     data = path.read_bytes()
     path.write_bytes(data[: len(data) * 2 // 3])
     decode = stage(SourceConfig("file", str(path)))
-    assert decode.facts()["note"] == ""
+    assert decode.note == ""
     list(decode.messages())
     facts = decode.facts()
     assert facts["source"] == str(path)
     assert facts["source_fps"] == pytest.approx(30, abs=0.1)
-    assert "is cut off" in facts["note"]
+    assert "is cut off" in decode.note
 
 
 def test_a_missing_file_fails_before_anything_runs(tmp_path: Path) -> None:
