@@ -180,7 +180,7 @@ def _parts(size_px: tuple[float, float], camera: OrbitCamera, figure: Figure) ->
     if depth.min() < NEAR_M:
         return []
     focal = camera.focal_px(size_px[1])
-    solid = [opacity(s) * (0.45 + 0.55 * figure.filled) for s in figure.score.tolist()]
+    solid = [opacity(s) * (0.7 + 0.3 * figure.filled) for s in figure.score.tolist()]
     a, b = xy[PARENTS], xy[CHILDREN]
     radius_a, radius_b = RADII_M[:, 0] * focal / depth[PARENTS], RADII_M[:, 1] * focal / depth[CHILDREN]
     outlines = _capsules(a, b, radius_a, radius_b)

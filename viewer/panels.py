@@ -6,7 +6,18 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QFont, QImage, QMouseEvent, QPainter, QPaintEvent, QPen, QPixmap, QWheelEvent
+from PySide6.QtGui import (
+    QColor,
+    QFont,
+    QFontMetricsF,
+    QImage,
+    QMouseEvent,
+    QPainter,
+    QPaintEvent,
+    QPen,
+    QPixmap,
+    QWheelEvent,
+)
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from pipeline.messages import People3D
@@ -29,6 +40,7 @@ class Panel(QWidget):
         super().__init__()
         self.caption = caption
         self.hint = ""
+        self.hint_low = False
         self.setMinimumSize(minimum)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
@@ -46,12 +58,23 @@ class Panel(QWidget):
         """Draw caption, hint and frame over the content."""
         _text(painter, QRectF(14, 10, self.width() - 28, 18), self.caption, 11, DIM, Qt.AlignmentFlag.AlignLeft)
         if self.hint:
-            plate = QRectF(0, self.height() / 2 - 24, self.width(), 48)
-            painter.fillRect(plate, QColor(*BACKGROUND, 150))
-            _text(painter, plate, self.hint, 15, TEXT, Qt.AlignmentFlag.AlignCenter)
+            self._paint_hint(painter)
         painter.setPen(QPen(QColor(*BORDER), 1.0))
         painter.setBrush(Qt.BrushStyle.NoBrush)
         painter.drawRect(QRectF(0.5, 0.5, self.width() - 1, self.height() - 1))
+
+    def _paint_hint(self, painter: QPainter) -> None:
+        """Write the hint on a plate: in the middle of an empty panel, near the lower edge of a picture."""
+        font = QFont(painter.font())
+        font.setPixelSize(15)
+        width = min(QFontMetricsF(font).horizontalAdvance(self.hint) + 40, self.width() - 16.0)
+        middle = self.height() - 44 if self.hint_low else self.height() / 2
+        plate = QRectF((self.width() - width) / 2, middle - 18, width, 36)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(QColor(*BACKGROUND, 205))
+        painter.drawRoundedRect(plate, 18, 18)
+        _text(painter, plate, self.hint, 15, TEXT, Qt.AlignmentFlag.AlignCenter)
 
 
 def _text(painter: QPainter, rect: QRectF, text: str, size_px: int, color: RGB, align: Qt.AlignmentFlag) -> None:
@@ -85,6 +108,7 @@ class VideoPanel(Panel):
             picture = people.preview
         self._array = picture
         self._image = None
+        self.hint_low = picture is not None
         self.update()
 
     def _scaled(self, picture: Image, rect: QRectF) -> QImage:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import PurePath
 
 import numpy as np
 
@@ -85,7 +86,7 @@ def describe_live(state: LiveState) -> StateLine:
         ]
     if state.recorded is not None:
         cells.append(Cell("recording", f"{state.recorded} frames", "bad"))
-    return StateLine(badge, level, state.source, tuple(cells), _note(state), _hint(state))
+    return StateLine(badge, level, short_name(state.source), tuple(cells), _note(state), _hint(state))
 
 
 def _badge(state: LiveState) -> tuple[str, str]:
@@ -127,7 +128,7 @@ def _warming(people: People3D) -> list[str]:
 
 def _hint(state: LiveState) -> str:
     if state.people is None:
-        return "The stream ended without a frame" if state.ended else f"Waiting for {state.source} …"
+        return "The stream ended without a frame" if state.ended else f"Waiting for {short_name(state.source)} …"
     return "" if len(state.people.track) else "No person in view"
 
 
@@ -164,6 +165,11 @@ def describe_playback(
     badge, level = ("playing", "good") if playing else ("paused", "warn")
     hint = "" if len(people.track) else "No person in this frame"
     return StateLine(badge, level, source, cells, note, hint)
+
+
+def short_name(source: str) -> str:
+    """Return a source's name for people: a file's name without its folders, anything else as it is."""
+    return source if "://" in source else PurePath(source).name or source
 
 
 def clock(seconds: float) -> str:

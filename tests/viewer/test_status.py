@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.messages import EndOfStream, StageStatus
 from tests.viewer.people import people
-from viewer.status import LiveState, clock, describe_live, describe_playback
+from viewer.status import LiveState, clock, describe_live, describe_playback, short_name
 
 WAITING = LiveState("rtsp://door", None, 0.0, 0.0, math.nan, 0, {}, None)
 LIVE = replace(WAITING, people=people([(0, 0, 4), (1, 0, 4)]), fps=29.94, latency_ms=21.6, silent_s=0.02)
@@ -72,6 +72,12 @@ def test_playback_line():
     values = {cell.label: cell.value for cell in line.cells}
     assert values == {"people": "0", "time": "1:01.2 / 2:05.0", "frame": "30 / 119", "speed": "0.5×"}
     assert (line.badge, line.hint) == ("playing", "No person in this frame")
+
+
+def test_names():
+    assert [short_name(s) for s in ("/a/b/clip.mp4", "camera 0", "rtsp://h/live")] == [
+        "clip.mp4", "camera 0", "rtsp://h/live",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0:00.0"), (59.97, "1:00.0"), (-1, "0:00.0"), (600, "10:00.0")])
