@@ -23,7 +23,9 @@ class Terminal:
         """
         self._tty = sys.stderr.isatty()
         self._text = sys.stderr if quiet_stdout else sys.stdout
-        self._wants_bar, self._bar, self._task = progress and self._tty, None, None
+        self._wants_bar = progress and self._tty
+        self._bar: Any = None
+        self._task: Any = None
         self._notes: dict[str, str] = {}
         self._last: tuple[float, int] | None = None
         self._line = ""
@@ -57,7 +59,7 @@ class Terminal:
         kind = re.sub(r"[\d.]+", "", note)  # "attempt 3" is no news after "attempt 2"
         if kind and kind != self._notes.get(name):
             self.say(f"{name}: {note}")
-        elif not kind and self._notes.get(name):
+        elif not kind and self._notes.get(name) and status.state == "running":
             self.say(f"{name}: fine again")
         self._notes[name] = kind
 
