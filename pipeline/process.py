@@ -52,7 +52,8 @@ def stage_main(config: StageConfig, connection: Connection[bytes, bytes]) -> Non
     lifeline = Lifeline(connection)
     try:
         # Imported here, so that a fault in a stage's own imports is reported like any other.
-        from pipeline.stage import load, run_stage
+        from pipeline.handler import load
+        from pipeline.stage import run_stage
 
         if config.own_loop:
             load(config.target)(config, lifeline)

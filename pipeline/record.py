@@ -135,7 +135,7 @@ def save_results(path: Path | str, results: Results) -> None:
     """
     path = Path(path)
     values = {f.name: getattr(results, f.name) for f in fields(results) if f.name != "info"}
-    arrays = {name: np.asarray(value) for name, value in values.items() if value is not None}
+    arrays: dict[str, Any] = {name: np.asarray(value) for name, value in values.items() if value is not None}
     scratch = path.with_name(path.name + ".tmp")
     try:
         with scratch.open("wb") as file:
@@ -161,8 +161,12 @@ def load_results(path: Path | str) -> Results:
         return collect(read_journal(path))
     try:
         with np.load(path, allow_pickle=False) as file:
-            raw = {name: file[name] for name in file.files}
-        plain = {"fps": float(raw.pop("fps")), "skeleton": str(raw.pop("skeleton")), "frames": int(raw.pop("frames"))}
+            raw: dict[str, Any] = {name: file[name] for name in file.files}
+        plain: dict[str, Any] = {
+            "fps": float(raw.pop("fps")),
+            "skeleton": str(raw.pop("skeleton")),
+            "frames": int(raw.pop("frames")),
+        }
         info = json.loads(str(raw.pop("info")))
         return Results(**raw, **plain, info=info)
     except FileNotFoundError as error:

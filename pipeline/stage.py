@@ -7,17 +7,17 @@ status, end of stream and crash; a stage file holds none of that.
 from __future__ import annotations
 
 import contextlib
-import importlib
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 import zmq
 
 from pipeline.config import StageConfig
-from pipeline.errors import UsageError, WireError
+from pipeline.errors import WireError
+from pipeline.handler import Given, Handler, Source, load
 from pipeline.lifeline import END, FINISHING, GO, READY, Lifeline, Stopped
 from pipeline.links import Receiver, Sender
 from pipeline.messages import EndOfStream, Frame, Message, People2D, People3D, StageStatus
@@ -26,44 +26,6 @@ from pipeline.wire import pack
 
 STATUS_EVERY_S = 1.0
 PUBLISH_GRACE_S = 0.25
-Given = Iterable[Message] | Message | None
-
-
-class Handler(Protocol):
-    """A stage that reads.
-
-    Optional: `finish(end: EndOfStream)` completes its files; `told(status: StageStatus)` hears of other stages, in
-    rows with `told`; `close()`; `note`, one line for people.
-    """
-
-    def handle(self, message: Any) -> Given:
-        """Take one message, give none, one or several."""
-
-    def facts(self) -> dict[str, Any]:
-        """Return plain data about what runs: models, backend."""
-
-
-class Source(Protocol):
-    """A stage that has no input. Optional: `close()`; `note`, one line for people, as it stands now."""
-
-    def messages(self) -> Iterator[Frame | None]:
-        """Yield frames, and None at least twice a second while there is none: the loop must come round."""
-
-    def facts(self) -> dict[str, Any]:
-        """Return plain data about the source: size, fps, frames."""
-
-
-def load(target: str) -> Callable[..., Any]:
-    """Import what a dotted name such as "pipeline.lift:make" names.
-
-    Raises:
-        UsageError: If the module has no such function.
-    """
-    module, _, name = target.partition(":")
-    try:
-        return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]
-    except AttributeError as error:
-        raise UsageError(f"{module} has no function {name!r}") from error
 
 
 def run_stage(config: StageConfig, lifeline: Lifeline) -> None:
@@ -195,9 +157,9 @@ class _Loop:
     def _send(self, message: Message) -> None:
         packed: dict[bool, bytes] = {}
         for sender in self._senders:
-            bare = not sender.link.preview and isinstance(message, People2D | People3D)
+            bare = not sender.link.preview
             if bare not in packed:
-                packed[bare] = pack(replace(message, preview=None) if bare else message)  # type: ignore[call-arg]
+                packed[bare] = pack(_without_preview(message) if bare else message)
             while not sender.try_send(packed[bare]):
                 self._wait(sender.socket, zmq.POLLOUT)
 
@@ -211,7 +173,7 @@ class _Loop:
             poller.register(socket, event)
         while True:
             self._tick()
-            ready = dict(poller.poll(max(0.0, self._next_status_s - time.monotonic()) * 1e3))
+            ready = dict(poller.poll(1 + int(max(0.0, self._next_status_s - time.monotonic()) * 1e3)))
             if self._lifeline.fileno() in ready:
                 self._listen()
             if socket is None or socket in ready:
@@ -258,6 +220,10 @@ class _Loop:
         """Send up the counters as they stand when the stage fails; nothing if the lifeline is closed."""
         with contextlib.suppress(Stopped):
             self._lifeline.report(self._meter.status(self._state, self._note, self._facts))
+
+
+def _without_preview(message: Message) -> Message:
+    return replace(message, preview=None) if isinstance(message, People2D | People3D) else message
 
 
 def _as_list(given: Given) -> list[Message]:

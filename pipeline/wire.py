@@ -85,7 +85,7 @@ def pack(message: Message) -> bytes:
     header = msgpack.packb({"fields": plain, "arrays": columns})
     prefix = _PREFIX.pack(MAGIC, _KIND_OF[cls], WIRE_VERSION, len(header))
     # An array without elements has no byte view; it has no bytes either.
-    return b"".join([prefix, header, *(memoryview(a).cast("B") for a in arrays if a.size)])
+    return b"".join([prefix, header, *(a.data.cast("B") for a in arrays if a.size)])
 
 
 def unpack(data: bytes | memoryview) -> Message:
@@ -124,8 +124,9 @@ def _plain_stamp(stamp: Stamp) -> list[Any]:
 
 def _read_plain(raw: dict[str, Any]) -> dict[str, Any]:
     values: dict[str, Any] = {}
-    for name, value in raw.items():
-        if not isinstance(value, _PLAIN_TYPES[name]):
+    for name in raw:
+        value: Any = raw[name]
+        if not _holds(value, _PLAIN_TYPES[name]):
             raise ValueError(f"field {name} holds a {type(value).__name__}")
         if name == "stamp":
             value = _read_stamp(value)
@@ -137,6 +138,10 @@ def _read_plain(raw: dict[str, Any]) -> dict[str, Any]:
             raise ValueError(f"unknown state {value!r}")
         values[name] = value
     return values
+
+
+def _holds(value: Any, types: tuple[type, ...]) -> bool:
+    return isinstance(value, types)
 
 
 def _read_stamp(raw: list[Any]) -> Stamp:
