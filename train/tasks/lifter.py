@@ -17,7 +17,7 @@ from engines.metrics3d import mpjpe_mm, root_error_share
 from train.data.cameras import shoot
 from train.data.mocap import Float, Motion, Take, data_root, even_takes, load_motion, sample_takes
 from train.data.noise2d import biased, detector_like
-from train.export import export_model
+from train.export import export_model, read_weights
 from train.fit import Batch, FitConfig, fit
 from train.losses3d import bone_loss, position_loss, root_loss, velocity_loss
 from train.models.lifter_io import Lifter, lifter_spec
@@ -38,6 +38,7 @@ CREDIT = (
 EXAMPLES = """examples:
   python -m train.tasks.lifter --model tcn --data ../shared/data/mocap --out runs/tcn --steps 8000
   python -m train.tasks.lifter --model lstm --out runs/lstm --export engines/weights/lifter-lstm.onnx
+  python -m train.tasks.lifter --model tcn --out runs/more --init engines/weights/lifter-tcn.onnx --lr 2e-4
   python -m train.tasks.lifter --model tcn --out runs/tcn --no-train --export lifter-tcn.onnx   (best so far)"""
 
 
@@ -138,6 +139,13 @@ def export(model: Lifter, name: str, path: Path, provenance: dict[str, Any]) -> 
     return export_model(model, example_inputs(model), spec, path, dynamic_people=True, tolerance=1e-3)
 
 
+def begin_from(model: Lifter, path: Path) -> None:
+    """Load the weights of an exported lifter that fit this one by name and shape."""
+    own = model.state_dict()
+    own.update({k: w for k, w in read_weights(path).items() if k in own and own[k].shape == w.shape})
+    model.load_state_dict(own)
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the recipe's options."""
     p = argparse.ArgumentParser(
@@ -155,7 +163,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--eval-every", type=int, default=500)
     p.add_argument("--threads", type=int, default=1)
     p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--init", type=Path, help="begin from the weights of this .onnx file, where they fit")
     p.add_argument("--export", type=Path, help="write the best model as .onnx")
+    p.add_argument("--note", default="", help="kept in the exported file's provenance")
     p.add_argument("--no-train", action="store_true", help="only export what --out holds")
     return p
 
@@ -166,6 +176,8 @@ def main(argv: list[str] | None = None) -> int:
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
     model = MODELS[args.model]()
+    if args.init:
+        begin_from(model, args.init)
     folder = args.data or data_root() / "mocap"
     evaluate = evaluator(load_motion(folder, "val"))
     if not args.no_train:
@@ -186,6 +198,7 @@ def main(argv: list[str] | None = None) -> int:
             "data": list(CREDIT),
             "date": datetime.date.today().isoformat(),
             "val_30_fps": scores,
+            "note": args.note,
         }
         gap = export(model, f"lifter-{args.model}", args.export, provenance)
         print(f"{args.export}: largest difference from PyTorch {gap:.2g}", flush=True)
