@@ -102,7 +102,8 @@ def _replay(
     if args.stills and source.kind != "images":
         raise UsageError(f"--stills is for folders of pictures, {job.target} is none")
     mark = fingerprint(source, models, pose)
-    if not args.force and _done(job, mark):
+    # What a URL holds may have changed: only files are known by their content.
+    if not args.force and source.kind != "stream" and _done(job, mark):
         terminal.say(f"{job.target}: done already, {job.save} (--force does it again)")
         return None
     output = output_of(save=job.save, save_video=job.video)

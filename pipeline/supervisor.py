@@ -107,7 +107,9 @@ class Supervisor:
 
     def _send_go(self) -> None:
         children = self._children.values()
-        if self._due or not all(c.ready for c in children if c.config.essential):
+        # A recording would play unseen until the viewer stands; a camera need not wait for it.
+        waits = not self._rows[0].run.source.endless
+        if self._due or not all(c.ready for c in children if c.config.essential or waits):
             return
         for child in children:
             if child.config.is_source and child.status.state == "starting":

@@ -150,6 +150,28 @@ def test_every_frame_is_processed_or_counted_as_dropped(start: Start, corner: Pa
     assert set(heard[-1].stamp.t_stage_ns) == {"decode", "detect", "lift"}
 
 
+@pytest.mark.parametrize("command", ["live", "replay"])
+def test_garbage_on_a_link_is_said_in_one_line(start: Start, corner: Path, command: str) -> None:
+    part = corner / "o.npz.part"
+    run = start(command, FAKE_SAVE=corner / "o.npz", **ENDLESS)
+    run.wait_for(lambda: part.exists() and part.stat().st_size > 20000, "frames")
+    link = next(corner.glob("posestream-*/run-*/people.ipc"))
+    with zmq.Context() as context, context.socket(zmq.PUSH) as intruder:
+        intruder.connect(f"ipc://{link}")
+        intruder.send(b"GET / HTTP/1.1")
+        if command == "replay":
+            assert run.end() == 1
+            assert "posestream: lift: not a posestream message: it starts with b'GE'" in run.err
+        else:
+            run.wait_for(lambda: "lift: ignored an unreadable message: not a posestream" in run.err, "a word about it")
+            size = part.stat().st_size
+            run.wait_for(lambda: part.stat().st_size > size + 10000, "the run to go on")
+            os.kill(run.process.pid, signal.SIGINT)
+            assert run.end() == 130
+    assert "Traceback" not in run.err
+    run.assert_nothing_left()
+
+
 def test_closing_the_window_ends_the_run_well(start: Start, corner: Path) -> None:
     run = start("live", FAKE_VIEW="closed", FAKE_SAVE=corner / "o.npz", **ENDLESS)
     assert run.end() == 0, run.err
