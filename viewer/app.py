@@ -97,8 +97,10 @@ def _view(args: argparse.Namespace) -> int:
 
 
 def _application() -> QApplication:
+    import cv2
     from PySide6.QtWidgets import QApplication
 
+    cv2.setNumThreads(1)  # one small resize per frame: a pool of threads would only take cores from the networks
     app = QApplication.instance() or QApplication(["posestream"])
     app.setApplicationName("posestream")
     return app  # type: ignore[return-value]

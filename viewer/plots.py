@@ -71,8 +71,10 @@ class PlotPanel(QWidget):
             axis.setPen(QColor(*BORDER))
             axis.setTextPen(QColor(*DIM))
             axis.setStyle(tickLength=-4, tickFont=self.font())
+            axis.setCacheMode(axis.CacheMode.DeviceCoordinateCache)  # drawing its texts costs more than the curves
         self._plot.getAxis("left").setWidth(34)
         self._plot.showGrid(x=False, y=True, alpha=0.12)
+        self._top = 0.0
         self._curves = {
             name: self._plot.plot(pen=pg.mkPen(QColor(*color), width=1.6), antialias=True)
             for name, color in series.items()
@@ -104,14 +106,20 @@ class PlotPanel(QWidget):
             t, values = self.history[name].arrays(now_s)
             curve.setData(t, values)
             if len(values):
-                top = max(top, float(np.percentile(values, 98)) * 1.2)
-        self._plot.setYRange(0, top, padding=0)
+                top = max(top, float(np.percentile(values, 98)) * 1.05)
+        self._set_top(top)
         parts = [
             f"<span style='color:{css(color)}'>●</span> <span style='color:{css(DIM)}'>{name}</span> "
             f"{self._figure(self.history[name].median())}"
             for name, color in self._series.items()
         ]
         self._legend.setText("&nbsp;&nbsp;&nbsp;".join(parts))
+
+    def _set_top(self, least: float) -> None:
+        """Let the y axis reach at least a value; it grows at once and shrinks only when much of it is empty."""
+        if least > self._top or least < self._top / 2.5:
+            self._top = least * 1.15
+            self._plot.setYRange(0, self._top, padding=0)
 
     def _figure(self, value: float) -> str:
         return "–" if np.isnan(value) else f"{value:.0f} {self._unit}"
