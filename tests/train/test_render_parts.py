@@ -138,3 +138,10 @@ def test_help_shows_examples(capsys: pytest.CaptureFixture[str]) -> None:
         render.main(["--help"])
     assert stop.value.code == 0
     assert "render stills --out" in capsys.readouterr().out
+
+
+def test_rows_of_clips_know_the_next_picture() -> None:
+    rows = render.linked([{"jpeg": np.zeros(1, np.uint8)} for _ in range(2 * render.stills.CLIP_FRAMES)])
+    following = [int(row["following"]) for row in rows]
+    assert following[:3] == [1, 2, 3]
+    assert [n for n, f in enumerate(following) if f < 0] == [11, 23]

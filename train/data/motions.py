@@ -188,7 +188,8 @@ def moment(motions: Motions, rng: np.random.Generator, frames: int = 1, step_s: 
         xyz = sit_down(xyz, rng)
     if rng.random() < (0.35 if calm else 0.12):
         other = motions.draw(rng)
-        xyz = swap_arms(xyz, other.xyz_m[[int(rng.integers(len(other.xyz_m)))] * frames])
+        start = int(rng.integers(len(other.xyz_m)))
+        xyz = swap_arms(xyz, other.xyz_m[np.minimum(start + step * np.arange(frames), len(other.xyz_m) - 1)])
     elif rng.random() < 0.15:
         xyz = wave_arm(xyz, rng)
     xyz -= xyz[frames // 2, 0] * np.array([1.0, 0, 1.0])

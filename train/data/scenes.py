@@ -16,7 +16,7 @@ from train.data.meshes import Floats
 from train.data.motions import Moment, Motions, facing
 from train.data.raster import Renderer
 from train.data.retarget import Posed, soles_of
-from train.data.sensor import expose, random_sensor
+from train.data.sensor import Sensor, expose, random_sensor
 from train.data.surfaces import Camera, Object3D, Picture
 from train.data.textures import patterns, photographs
 from train.data.wardrobe import Wardrobe
@@ -216,10 +216,16 @@ class Studio:
         return replace(pictures[frames // 2], rgb=np.mean([p.rgb for p in pictures], 0))
 
     def shoot(
-        self, people: list[Person], extra: list[Object3D], setting: Setting, camera: Camera, rng: np.random.Generator
+        self,
+        people: list[Person],
+        extra: list[Object3D],
+        setting: Setting,
+        camera: Camera,
+        rng: np.random.Generator,
+        sensor: Sensor | None = None,
     ) -> Shot:
-        """Draw and put the picture through a random sensor."""
-        picture, sensor = self.draw(people, extra, setting, camera), random_sensor(rng)
+        """Draw and put the picture through a sensor, a random one if none is given."""
+        picture, sensor = self.draw(people, extra, setting, camera), sensor or random_sensor(rng)
         return Shot(expose(picture.rgb, sensor, rng), sensor.quality, people, camera, picture)
 
 

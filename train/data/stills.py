@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from train.data.motions import facing, moment
-from train.data.scenes import Person, Shot, Studio, drawn_box, look, place, visible_joints, visible_share
-from train.data.sensor import jpeg
+from train.data.motions import Moment, facing, moment
+from train.data.retarget import Posed
+from train.data.scenes import Person, Setting, Shot, Studio, drawn_box, look, place, visible_joints, visible_share
+from train.data.sensor import jpeg, random_sensor
+from train.data.surfaces import Camera, Object3D
 
 Array = npt.NDArray[np.float64]
 Row = dict[str, npt.NDArray[np.generic]]
 FULL_WH = (1280, 960)
+CLIP_FRAMES = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,14 @@ def _viewpoint(rng: np.random.Generator, turn: float, distance_m: float, aim_m: 
     height = float(np.clip(rng.normal(1.4, 0.45), 0.5, 2.3))
     eye = aim_m * [1, 0, 1] + np.array([np.sin(side) * distance_m, height, np.cos(side) * distance_m])
     return eye, aim_m + rng.normal(0, 0.15, 3) * distance_m * 0.4
+
+
+def _camera(rng: np.random.Generator, joints: Array) -> tuple[Array, Camera]:
+    """A camera that sees someone (17, 3) from 1.5 to 7 m; returns its eye too."""
+    distance = float(np.exp(rng.uniform(np.log(1.5), np.log(7.0))))
+    eye, target = _viewpoint(rng, facing(joints), distance, joints.mean(0))
+    focal = FULL_WH[0] * float(np.exp(rng.uniform(np.log(0.6), np.log(1.6))))
+    return eye, look(eye, target, float(rng.normal(0, 0.04)), focal, FULL_WH)
 
 
 def _others(studio: Studio, rng: np.random.Generator, eye: Array, frames: int) -> list[Person]:
@@ -79,13 +90,26 @@ def still(studio: Studio, rng: np.random.Generator, config: StillConfig) -> tupl
     what = moment(studio.motions, rng, frames, float(rng.uniform(0.008, 0.025)))
     main = place(studio.figure(rng), what, np.zeros(3), rng, 1)
     joints = main.joints_m[frames // 2]
-    distance = float(np.exp(rng.uniform(np.log(1.5), np.log(7.0))))
-    eye, target = _viewpoint(rng, facing(joints), distance, joints.mean(0))
-    focal = FULL_WH[0] * float(np.exp(rng.uniform(np.log(0.6), np.log(1.6))))
-    full = look(eye, target, float(rng.normal(0, 0.04)), focal, FULL_WH)
+    eye, full = _camera(rng, joints)
     left, top, side = _window(rng, full.project(joints), rng.random() < config.half_body)
     scale = config.side_px / max(side, 40.0)
     camera = full.cropped(left, top, scale, (config.side_px, config.side_px))
+    shot = studio.shoot(*_around(studio, rng, config, main, what, eye, camera), camera, rng)
+    return shot, _row(shot, main)
+
+
+def _around(
+    studio: Studio,
+    rng: np.random.Generator,
+    config: StillConfig,
+    main: Person,
+    what: Moment,
+    eye: Array,
+    camera: Camera,
+) -> tuple[list[Person], list[Object3D], Setting]:
+    """Everything else in the picture: other people, a seat, things in front, the setting."""
+    frames = len(main.joints_m)
+    joints = main.joints_m[frames // 2]
     people = [main, *(_others(studio, rng, eye, frames) if rng.random() < config.company else [])]
     extra = [studio.seat(rng, main)] if what.seated and rng.random() < 0.8 else []
     if rng.random() < config.occluded:
@@ -93,14 +117,45 @@ def still(studio: Studio, rng: np.random.Generator, config: StillConfig) -> tupl
             studio.occluder(rng, camera, joints[int(rng.integers(17))], n) for n in range(int(rng.integers(1, 3)))
         ]
     bearing = float(np.arctan2(eye[0] - joints[0, 0], eye[2] - joints[0, 2]))
-    shot = studio.shoot(people, extra, studio.setting(rng, bearing), camera, rng)
-    row: Row = {
+    return people, extra, studio.setting(rng, bearing)
+
+
+def _row(shot: Shot, main: Person) -> Row:
+    middle = len(main.joints_m) // 2
+    return {
         "jpeg": jpeg(shot.image, shot.quality),
-        "xy_px": camera.project(joints).astype(np.float32),
+        "xy_px": shot.camera.project(main.joints_m[middle]).astype(np.float32),
         "visible": visible_joints(shot, main),
-        "box_xyxy_px": drawn_box(camera, main.drawn(frames // 2)),
+        "box_xyxy_px": drawn_box(shot.camera, main.drawn(middle)),
     }
-    return shot, row
+
+
+def frozen(person: Person, t: int) -> Person:
+    """The person in frame t alone."""
+    posed = Posed(person.posed.rotation[t : t + 1], person.posed.head_m[t : t + 1])
+    rows = slice(t, t + 1)
+    return replace(
+        person, posed=posed, shift_m=person.shift_m[rows], joints_m=person.joints_m[rows], toes_m=person.toes_m[rows]
+    )
+
+
+def clip(
+    studio: Studio, rng: np.random.Generator, config: StillConfig, frames: int = CLIP_FRAMES, fps: float = 30.0
+) -> list[Row]:
+    """Draw consecutive pictures round one moving person, camera and light unchanged; one row each."""
+    what = moment(studio.motions, rng, frames, 1 / fps)
+    main = place(studio.figure(rng), what, np.zeros(3), rng, 1)
+    eye, full = _camera(rng, main.joints_m[frames // 2])
+    reach = full.project(main.joints_m[[0, frames // 2, -1]].reshape(-1, 3)).reshape(3, 17, 2)
+    left, top, side = _window(rng, np.concatenate(reach) if rng.random() > config.half_body else reach[1], False)
+    camera = full.cropped(left, top, config.side_px / max(side, 40.0), (config.side_px, config.side_px))
+    people, extra, setting = _around(studio, rng, config, main, what, eye, camera)
+    sensor = replace(random_sensor(rng), shake_px=(0.0, 0.0))
+    rows = []
+    for t in range(frames):
+        now = [frozen(p, t) for p in people]
+        rows.append(_row(studio.shoot(now, extra, setting, camera, rng, sensor), now[0]))
+    return rows
 
 
 def usable(row: Row) -> bool:

@@ -21,6 +21,7 @@ from train.data.shards import Row, write_shard
 EXAMPLES = """examples:
   python -m train.tasks.render stills --out render/stills --count 8000
   python -m train.tasks.render scenes --out render/scenes --count 2500 --per-shard 250
+  python -m train.tasks.render clips --out render/clips --count 2400 --per-shard 480
   python -m train.tasks.render contact-sheet --out sheet.png --count 24
   python -m train.tasks.render demo --out pipeline
   LP_NUM_THREADS=1 nice -n 12 python -m train.tasks.render stills --out render/stills   (without a GPU)
@@ -46,6 +47,7 @@ def parser() -> argparse.ArgumentParser:
     what = {
         "stills": "pictures cut round one person, with joints",
         "scenes": "whole pictures with any number of people, with boxes",
+        "clips": "as stills, but twelve pictures in a row of each person; `following` is the row of the next one or -1",
         "contact-sheet": "one PNG of stills with the joints drawn",
     }
     for kind, text in what.items():
@@ -84,6 +86,19 @@ def _scene_rows(studio: Studio, rng: np.random.Generator) -> Iterator[Row]:
         yield stills.crowd(studio, rng)[1]
 
 
+def _clip_rows(studio: Studio, rng: np.random.Generator) -> Iterator[Row]:
+    while True:
+        rows = stills.clip(studio, rng, stills.StillConfig())
+        if min(int(row["visible"].sum()) for row in rows) >= 6:
+            yield from rows
+
+
+def linked(rows: list[Row]) -> list[Row]:
+    """Tell every row of a shard of clips which row shows the same person next, -1 for the last of each clip."""
+    ends = [(n + 1) % stills.CLIP_FRAMES == 0 or n + 1 == len(rows) for n in range(len(rows))]
+    return [row | {"following": np.int64(-1 if ends[n] else n + 1)} for n, row in enumerate(rows)]
+
+
 def _shards(
     args: argparse.Namespace, rows_of: Callable[[Studio, np.random.Generator], Iterator[Row]], joined: tuple[str, ...]
 ) -> None:
@@ -103,6 +118,7 @@ def _shards(
             if len(rows) % 50 == 0:
                 rate = len(rows) / (time.monotonic() - since)
                 print(f"shard {number}: {len(rows)}/{wanted}  {rate:.2f} pictures/s", flush=True)
+        rows = linked(rows) if args.kind == "clips" else rows
         write_shard(path, rows, joined)
         print(f"wrote {path}", flush=True)
 
@@ -135,6 +151,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if args.kind == "stills":
             _shards(args, _still_rows, ())
+        elif args.kind == "clips":
+            _shards(args, _clip_rows, ())
         elif args.kind == "scenes":
             _shards(args, _scene_rows, ("box_xyxy_px", "box_visible"))
         elif args.kind == "demo":
