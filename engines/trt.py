@@ -188,15 +188,16 @@ class _Loaded:
         jit = config.create_runtime_cache()
         if self._jit_path is not None and self._jit_path.is_file():
             jit.deserialize(self._jit_path.read_bytes())  # False = foreign or stale: it is then made anew
-        config.set_runtime_cache(jit)
+        self.check(config.set_runtime_cache(jit), "setting up the kernel cache")
         return config, jit
 
     def keep_jit_cache(self) -> None:
         """Write the kernels compiled at run time beside the plan; a cache that cannot be written is no error."""
-        if self._jit is None or self._jit_path is None:
+        kernels = self._jit.serialize() if self._jit is not None and self._jit_path is not None else None
+        if kernels is None:
             return
         try:
-            write_atomically(self._jit_path, bytes(self._jit.serialize()))
+            write_atomically(self._jit_path, bytes(kernels))
         except OSError:
             return  # the engine's own store has said so already
 

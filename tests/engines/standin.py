@@ -163,9 +163,40 @@ class _Engine:
     def get_tensor_profile_shape(self, name: str, i: int) -> list[tuple[int, ...]]:
         return [tuple(self.people[i] if s == -1 else s for s in self.get_tensor_shape(name))] * 3
 
-    def create_execution_context(self) -> _Context:
+    def create_execution_context(self, config: _RtxConfig | None = None) -> _Context:
         self.contexts.append(_Context(self))
+        if config is not None:
+            assert config.dynamic_shapes_kernel_specialization_strategy == "eager"
+            config.cache.kernels += b"k"
+            self.contexts[-1].is_stream_capturable = lambda stream: self.cuda.can_record
         return self.contexts[-1]
+
+    def create_runtime_config(self) -> _RtxConfig:
+        return _RtxConfig()
+
+
+class _RtxConfig:
+    """TensorRT-RTX's run-time settings, with the cache of kernels that it compiles on first use."""
+
+    dynamic_shapes_kernel_specialization_strategy = "lazy"
+
+    def create_runtime_cache(self) -> _RtxKernels:
+        return _RtxKernels()
+
+    def set_runtime_cache(self, cache: _RtxKernels) -> bool:
+        self.cache = cache
+        return True
+
+
+class _RtxKernels:
+    kernels = b""
+
+    def deserialize(self, blob: bytes) -> bool:
+        self.kernels = blob
+        return True
+
+    def serialize(self) -> bytes:
+        return self.kernels
 
 
 class _Context:
@@ -213,8 +244,8 @@ def make_plan(model: ModelFile, people: tuple[int, ...] = (1, 2, 4, 8)) -> bytes
     return json.dumps(people if shapes[0].dim_param else []).encode() + b"\n" + model.content
 
 
-def make_toolkit(cuda: StandInCuda) -> Toolkit:
-    """Return a TensorRT whose engines run in ONNX Runtime on the stand-in's memory."""
+def make_toolkit(cuda: StandInCuda, rtx: bool = False) -> Toolkit:
+    """Return a TensorRT, or one of the RTX flavour, whose engines run in ONNX Runtime on the stand-in's memory."""
     logger = SimpleNamespace(tail=deque(maxlen=4))
 
     def deserialize(plan: bytes) -> _Engine | None:
@@ -228,11 +259,13 @@ def make_toolkit(cuda: StandInCuda) -> Toolkit:
         Runtime=lambda logger: SimpleNamespace(deserialize_cuda_engine=deserialize),
         TensorIOMode=SimpleNamespace(INPUT="in"),
     )
+    if rtx:
+        trt.DynamicShapesKernelSpecializationStrategy = SimpleNamespace(__members__={"EAGER": "eager"})
     return Toolkit(trt, "stand-in", "1.0", logger)
 
 
-def open_standin(path, people: tuple[int, ...] = (1, 2, 4, 8), cuda: StandInCuda | None = None, **options) -> TrtEngine:
+def open_standin(path, people=(1, 2, 4, 8), cuda: StandInCuda | None = None, rtx: bool = False, **options) -> TrtEngine:
     """Load a model file into the TensorRT backend on the stand-ins."""
     cuda = cuda or StandInCuda()
     model = read_model(path)
-    return TrtEngine(model, make_plan(model, people), make_toolkit(cuda), Driver(cuda), **options)
+    return TrtEngine(model, make_plan(model, people), make_toolkit(cuda, rtx), Driver(cuda), **options)

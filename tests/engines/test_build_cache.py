@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -16,8 +17,6 @@ from pathlib import Path
 import pytest
 
 from engines.cache import CacheError, EngineCache, PlanKey, write_atomically
-from engines.modelfile import read_model
-from tests.engines.tiny_models import counting_lifter
 
 ROOT = Path(__file__).parents[2]
 KEY = PlanKey("lifter", "ab" * 32, "tensorrt", "10.16.1", "NVIDIA H200", "9.0", "13.0", (1, 2, 4, 8), 1024)
@@ -58,8 +57,6 @@ def test_what_was_stored_is_loaded(cache):
     ],
 )
 def test_a_plan_for_something_else_is_not_loaded_and_the_reason_is_said(cache, change, words):
-    import re
-
     cache.store(KEY, PLAN, {})
     plan, reason = cache.load(replace(KEY, **change))
     assert plan is None
@@ -179,116 +176,3 @@ def test_atomic_writing_keeps_the_old_file_if_the_new_one_fails(tmp_path, monkey
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
-
-
-class TestBuildCommand:
-    """`posestream build` with the real TensorRT-RTX, no GPU, in processes of its own."""
-
-    BUILD = "import sys; from engines.build import main; sys.exit(main())"
-
-    @pytest.fixture(autouse=True)
-    def _rtx(self):
-        pytest.importorskip("tensorrt_rtx", reason="needs tensorrt-rtx-cu13, which is in the dev extra")
-
-    @pytest.fixture
-    def model(self, tmp_path):
-        return counting_lifter(tmp_path / "lifter.onnx")
-
-    def run(self, tmp_path, *words: str, prefix: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "POSESTREAM_CACHE": str(tmp_path / "cache")}
-        command = [*prefix, sys.executable, "-c", self.BUILD, *words]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100, check=False)
-
-    def test_build_list_again_damage_clean(self, tmp_path, model):
-        first = self.run(tmp_path, str(model), "--people", "2")
-        assert first.returncode == 0, first.stderr
-        assert first.stdout.startswith("lifter: built in ")
-        assert "not run: there is no NVIDIA driver here" in first.stdout or "ready after" in first.stdout
-        assert first.stderr == "building lifter\n" or "same as ONNX Runtime" in first.stderr
-        plan = next((tmp_path / "cache" / "engines").glob("*.plan"))
-        plan.write_bytes(plan.read_bytes()[:-10])
-        mended = self.run(tmp_path, str(model), "--people", "2", "--list")
-        assert mended.returncode == 0
-        assert "building lifter again: its plan is cut off" in mended.stderr
-        assert "people 1,2" in mended.stdout
-        again = self.run(tmp_path, str(model), "--people", "2")
-        assert "ready" in again.stdout
-        assert "built before" in again.stdout
-        clean = self.run(tmp_path, "--clean", "--list")
-        assert "deleted 2 files" in clean.stdout
-        assert "no engines in" in clean.stdout
-
-    def test_two_builders_at_once_build_once(self, tmp_path, model, monkeypatch):
-        monkeypatch.setenv("POSESTREAM_CACHE", str(tmp_path / "cache"))
-        pair = [python(self.BUILD, str(model)) for _ in range(2)]
-        results = [(p.communicate(timeout=100), p.returncode) for p in pair]
-        assert [code for _, code in results] == [0, 0], results
-        said = "".join(out for (out, _), _ in results)
-        assert said.count("built in") == 1
-        assert said.count("built before") == 1
-
-    def test_who_finds_the_lock_taken_waits_and_takes_what_was_built(self, tmp_path, model, monkeypatch):
-        from engines.cache import cache_dir
-        from engines.obtain import plan_key
-        from engines.plan import PlanOptions, find_tensorrt
-        from tests.engines.gpu import REASON
-
-        if not REASON:
-            pytest.skip("the key of this test is that of a machine without a GPU")
-        monkeypatch.setenv("POSESTREAM_CACHE", str(tmp_path / "cache"))
-        cache = EngineCache(cache_dir() / "engines")
-        key = plan_key(read_model(model), find_tensorrt(), None, PlanOptions())
-        with cache.lock(key, print):
-            process = python(self.BUILD, str(model))
-            assert process.stderr.readline() == "another process is building lifter; waiting for it\n"
-            cache.store(key, PLAN, {})
-        out, _ = process.communicate(timeout=60)
-        assert out == "lifter: ready, 0.3 MB (built before)\n"
-
-    def test_kill_9_during_a_build_leaves_nothing_in_the_way(self, tmp_path, model, monkeypatch):
-        monkeypatch.setenv("POSESTREAM_CACHE", str(tmp_path / "cache"))
-        process = python(self.BUILD, str(model))
-        assert process.stderr.readline() == "building lifter\n"
-        process.kill()
-        process.wait()
-        assert not list((tmp_path / "cache" / "engines").glob("*.plan"))
-        after = self.run(tmp_path, str(model))
-        assert after.returncode == 0, after.stderr
-        assert "built in" in after.stdout
-
-    @pytest.mark.parametrize(
-        ("mount", "words"),
-        [("size=1m,ro", "Read-only file system"), ("size=300k", "No space left on device")],
-        ids=["read-only", "full"],
-    )
-    def test_a_cache_that_cannot_be_written_costs_one_line(self, tmp_path, model, mount, words):
-        where = tmp_path / "cache"
-        where.mkdir()
-        prefix = ("unshare", "-rm", "sh", "-c", f'mount -t tmpfs -o {mount} none "{where}" && exec "$@"', "sh")
-        if shutil.which("unshare") is None or subprocess.run([*prefix, "true"], capture_output=True).returncode:
-            pytest.skip("this machine lets nobody mount a folder")
-        done = self.run(tmp_path, str(model), prefix=prefix)
-        assert done.returncode == 0, done.stderr
-        assert "built in" in done.stdout
-        lines = [line for line in done.stderr.splitlines() if "cannot keep" in line]
-        assert len(lines) == 1
-        assert words in lines[0]
-        assert "POSESTREAM_CACHE names another folder" in lines[0]
-
-    @pytest.mark.parametrize(
-        ("words", "error"),
-        [
-            (["no-such-model"], "error: no model file 'no-such-model'"),
-            (
-                ["MODEL", "--precision", "fp16"],
-                "error: there is no lifter-fp16.onnx yet; make it with: python -m train",
-            ),
-            ([], "name at least one MODEL"),
-            (["MODEL", "--people", "0"], "--people must be at least 1"),
-        ],
-    )
-    def test_wrong_words_are_one_line(self, tmp_path, model, words, error):
-        done = self.run(tmp_path, *[str(model) if w == "MODEL" else w for w in words])
-        assert done.returncode in (1, 2)
-        assert error in done.stderr
-        assert "Traceback" not in done.stderr

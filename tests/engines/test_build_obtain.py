@@ -8,7 +8,6 @@ import numpy as np
 import onnx
 import pytest
 
-from engines.bench import goals, main, measure
 from engines.build import people_sizes, variant
 from engines.cache import EngineCache
 from engines.cuda import Driver
@@ -24,29 +23,6 @@ from tests.engines.standin import StandInCuda, make_plan, make_toolkit
 from tests.engines.tiny_models import counting_lifter
 
 SHIPPED = sorted(WEIGHTS_DIR.glob("*.onnx"))
-
-
-@pytest.fixture
-def gpu(monkeypatch, tmp_path):
-    """A machine with a GPU, as far as `engines.obtain` can tell; counts the builds."""
-    cuda = StandInCuda()
-    toolkit = make_toolkit(cuda)
-    built = []
-
-    def build_plan(model, options, toolkit, progress=None):
-        built.append(options.people)
-        return make_plan(model, options.people), 1.25
-
-    monkeypatch.setenv("POSESTREAM_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("engines.obtain.Driver", lambda: Driver(cuda))
-    monkeypatch.setattr("engines.obtain.find_tensorrt", lambda: toolkit)
-    monkeypatch.setattr("engines.obtain.build_plan", build_plan)
-    return built
-
-
-@pytest.fixture
-def lifter_path(tmp_path):
-    return counting_lifter(tmp_path / "lifter.onnx")
 
 
 def damaged_copy(path, target, factor: float):
@@ -216,48 +192,3 @@ def test_variants_are_found_beside_the_model_and_in_the_cache(lifter_path, tmp_p
     assert variant(str(lifter_path), "fp16") == beside
     assert variant(str(lifter_path), "int8") == cached
     assert open_engine("lifter-int8-trt", "ort").spec.name == "lifter-tiny"
-
-
-class TestBench:
-    def test_the_table_on_the_cpu(self, lifter_path, tmp_path, capsys):
-        import json
-
-        target = tmp_path / "bench.json"
-        words = [str(lifter_path), "--backend", "ort", "--people", "1", "2", "--runs", "20", "--json", str(target)]
-        assert main(words) == 0
-        rows = json.loads(target.read_text())["rows"]
-        assert [(r["people"], r["mode"]) for r in rows] == [(1, "cpu"), (2, "cpu")]
-        assert all(0 < r["timing"]["p50_ms"] <= r["timing"]["p95_ms"] <= r["timing"]["p99_ms"] for r in rows)
-        assert capsys.readouterr().out.count("lifter-tiny") == 2
-
-    def test_the_table_of_a_gpu(self, gpu, lifter_path, tmp_path, capsys):
-        assert main([str(lifter_path), "--people", "1", "8", "--runs", "20", "--bandwidth", "4800"]) == 0
-        out = capsys.readouterr().out
-        assert [line.split()[2:5] for line in out.splitlines()[:4]] == [
-            ["plain", "people", "1"], ["graph", "people", "1"], ["plain", "people", "8"], ["graph", "people", "8"],
-        ]  # fmt: skip
-        assert "of the floor" in out
-        assert "lifter-tiny, 8 people over 1" in out
-
-    def test_goals_are_judged(self, lifter_path):
-        from engines.bench import Row, Timing
-
-        def row(model, people, ms):
-            return Row(model, "fp16", "b", "graph", people, Timing(1, ms, ms, ms), None)
-
-        lines = goals([row("detector-mnv2-tce64", 1, 0.3), row("lifter-tcn", 1, 0.3), row("lifter-tcn", 8, 0.5)])
-        assert lines[0].startswith("NOT met: fp16 detector + lifter, 1 person: 0.60 ms")
-        assert lines[1].startswith("met: fp16 lifter-tcn, 8 people over 1: 1.67 times")
-
-    def test_a_missing_gpu_is_one_line(self, lifter_path, capsys):
-        if not REASON:
-            pytest.skip("there is a GPU")
-        assert main([str(lifter_path)]) == 1
-        assert capsys.readouterr().err.startswith("error: no NVIDIA driver here")
-
-    def test_measure_goes_on_from_frame_to_frame(self, lifter_path):
-        engine = OrtEngine(lifter_path)
-        frames = recorded_frames(engine.spec, 1)
-        assert measure(engine, frames, 5).runs == 5
-        age = engine.run(frames[0], [0])["xyz_m"][0, 0, 2] / frames[0]["score"][0, 0]
-        assert round(float(age)) == 16

@@ -69,6 +69,24 @@ def test_where_recording_fails_it_says_so_and_runs_plain(lifter_path):
     assert cuda.launches == 0
 
 
+def test_rtx_says_itself_what_it_cannot_record(lifter_path):
+    cuda = StandInCuda()
+    cuda.can_record = False
+    engine = open_standin(lifter_path, cuda=cuda, rtx=True)
+    assert engine.backend.endswith("no CUDA graphs: TensorRT says that this network cannot be recorded)")
+    assert engine.run(feed(1), "a")["xyz_m"].shape == (1, 17, 3)
+    assert cuda.graphs == {}
+
+
+def test_rtx_kernels_are_kept_for_the_next_start(lifter_path, tmp_path):
+    kernels = tmp_path / "lifter.jit"
+    open_standin(lifter_path, people=(1,), rtx=True, jit_cache=kernels).close()
+    assert kernels.read_bytes() == b"kk"  # one per context
+    open_standin(lifter_path, people=(1,), rtx=True, jit_cache=kernels).close()
+    assert kernels.read_bytes() == b"kkkk"
+    open_standin(lifter_path, rtx=True, jit_cache=tmp_path / "no such folder" / "lifter.jit").close()
+
+
 @pytest.mark.parametrize("make", [drifting_detector, lambda p: fixed_finder(p, [[1, 2, 3, 4]], [0.9], (16, 12))])
 def test_other_kinds_agree_with_onnx_runtime(make, tmp_path):
     path = make(tmp_path / "model.onnx")
