@@ -133,7 +133,7 @@ def write_sheet(video: Path, path: Path) -> None:
     pictures = [picture.image for picture in film.pictures() if picture is not None]
     film.close()
     picked = [pictures[i] for i in np.linspace(0, len(pictures) - 1, SHEET_PICTURES).astype(int)]
-    done, data = cv2.imencode(".png", contact_sheet(picked)[:, :, ::-1])
+    _, data = cv2.imencode(".png", contact_sheet(picked)[:, :, ::-1])
     try:
         path.write_bytes(data.tobytes())
     except OSError as error:
