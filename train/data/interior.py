@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -112,7 +112,10 @@ def _furniture(b: _Builder) -> None:
     b.lathe([(0.15, 0), (0.15, 0.02), (0.012, 0.03), (0.012, 1.45), (0, 1.45)], lamp, dark)
     b.lathe([(0.2, 1.38), (0.12, 1.68), (0, 1.68)], lamp, shade)
     _plant(b, (-2.6, 0, BACK_M - 0.5))
-    b.box((3.0, 0.012, 2.1), (0.2, 0, -0.4), b.material((0.5, 0.47, 0.41), "zigzag", 1.2, 0.62), 0.06)
+    rug = props.box(
+        np.array([3.0, 0.012, 2.1]), 0.06, np.array([0.2, 0, -0.4]), b.material((0.5, 0.47, 0.41), "zigzag", 1.2, 0.62)
+    )
+    b.objects.append(replace(rug, near_people=True))
 
 
 def _armchair(b: _Builder, at: tuple[float, float, float], turn: float) -> None:
@@ -159,8 +162,6 @@ def _pictures(b: _Builder) -> None:
 
 
 def _hung(picture: Object3D, side: float) -> Object3D:
-    from dataclasses import replace
-
     corner = np.array([side / 2, side, 0], np.float32)
     return replace(picture, rest_m=(corner - picture.rest_m).astype(np.float32))
 
