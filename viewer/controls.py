@@ -1,4 +1,4 @@
-"""The row of buttons, and the tables of keys: what can be done, and how."""
+"""The row of buttons at the bottom of the window."""
 
 from __future__ import annotations
 
@@ -11,28 +11,6 @@ from viewer.icons import icon
 from viewer.playback import SPEEDS
 
 TOAST_MS = 6000
-
-_KEYS_FIRST = (("Space", "pause, go on"), ("S", "screenshot"))
-_KEYS_LIVE = (("C", "record a results file; again to save it"), ("G", "show or hide the plots"))
-_KEYS_PLAYBACK = (("←  →", "one frame back, on"), ("[  ]", "slower, faster"), ("Home  End", "first frame, last frame"))
-_KEYS_LAST = (
-    ("1  2  3  4", "front, side, top, back"),
-    ("R", "reset the 3D view"),
-    ("Shift + arrows", "turn the 3D view"),
-    ("+  −", "zoom the 3D view"),
-    ("Mouse", "drag turns, right drag shifts, wheel zooms"),
-    ("B", "boxes and track numbers"),
-    ("T", "trails of hands and feet"),
-    ("F", "full screen"),
-    ("H", "this sheet"),
-    ("Tab, Enter", "walk through the buttons, press one"),
-    ("Ctrl + Q", "quit"),
-)
-
-
-def key_table(playback: bool) -> tuple[tuple[str, str], ...]:
-    """Return (key, meaning) rows for the help sheet."""
-    return _KEYS_FIRST + (_KEYS_PLAYBACK if playback else _KEYS_LIVE) + _KEYS_LAST
 
 
 class Controls(QWidget):

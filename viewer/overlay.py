@@ -40,6 +40,7 @@ def paint_people(painter: QPainter, people: People3D, rect: QRectF, style: Overl
         rect: Where the picture lies on the panel.
         style: Options.
     """
+    painter.save()
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     scale = rect.width() / max(1, people.image_wh[0])
     offset = np.array([rect.x(), rect.y()], np.float32)
@@ -53,6 +54,7 @@ def paint_people(painter: QPainter, people: People3D, rect: QRectF, style: Overl
         _paint_skeleton(painter, joints[row].tolist(), people.score[row].tolist(), width)
         if style.tracks:
             _paint_tag(painter, boxes[row].tolist(), int(people.track[row]))
+    painter.restore()
 
 
 def _paint_skeleton(painter: QPainter, xy: list[list[float]], score: list[float], width: float) -> None:

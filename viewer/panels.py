@@ -106,8 +106,7 @@ class VideoPanel(Panel):
         self._people = people
         if picture is None and people is not None:
             picture = people.preview
-        self._array = picture
-        self._image = None
+        self._array, self._image = picture, None
         self.hint_low = picture is not None
         self.update()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 from pipeline.messages import Message, People3D, StageStatus
@@ -11,6 +12,15 @@ from pipeline.record import collect, save_results
 
 FIRST_FRAME = "first_frame"
 """Entry of a recording's `info`: index of the frame it begins with."""
+
+
+def free_path(folder: Path, suffix: str) -> Path:
+    """Return a path in a folder that does not exist yet, named after the time."""
+    name = f"posestream-{datetime.now():%Y%m%d-%H%M%S}"
+    path, count = folder / f"{name}{suffix}", 1
+    while path.exists():
+        path, count = folder / f"{name}-{count}{suffix}", count + 1
+    return path.absolute()
 
 
 class Recording:

@@ -27,7 +27,7 @@ FLOOR_TAU_S = 0.2
 DEPTH_TAU_S = 0.6
 """A person's distance is the least certain figure of all and is shown smoothed; where they are seen is not."""
 FOLLOW_TAU_S = 0.7
-FOLLOW_BEYOND_M = 0.35
+FOLLOW_BEYOND_M = 0.2
 """Nearer to the middle than this nobody is followed: a view that stands still is easier to read and to draw."""
 EYE_HEIGHT_M = 0.95
 FORGET_S = 3.0

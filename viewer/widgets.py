@@ -23,6 +23,7 @@ class StateBar(QWidget):
         self._note.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self._note.setStyleSheet(f"color: {css(LEVELS['warn'])};")
         self._source.setMaximumWidth(420)
+        self._badge.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Preferred)
         row = QHBoxLayout(self)
         row.setContentsMargins(4, 0, 4, 0)
         row.setSpacing(12)
@@ -139,7 +140,7 @@ class HelpSheet(QWidget):
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.fillRect(self.rect(), QColor(*BACKGROUND, 215))
         rows = (len(self._keys) + 1) // 2
-        line, width = 24.0, min(760.0, self.width() - 24.0)
+        line, width = 24.0, min(860.0, self.width() - 24.0)
         sheet = QRectF((self.width() - width) / 2, (self.height() - rows * line - 76) / 2, width, rows * line + 76)
         painter.setPen(QPen(QColor(*BORDER), 1))
         painter.setBrush(QColor(*PANEL))

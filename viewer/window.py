@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 
 from PySide6.QtCore import QSize, Qt, QTimer, Signal
-from PySide6.QtGui import QCloseEvent, QKeySequence, QResizeEvent, QShortcut
+from PySide6.QtGui import QCloseEvent, QResizeEvent
 from PySide6.QtWidgets import QApplication, QHBoxLayout, QMainWindow, QSplitter, QVBoxLayout, QWidget
 
 from pipeline.errors import OutputError
 from viewer.colors import GOOD, LEFT, RIGHT, STYLE
-from viewer.controls import Controls, key_table
+from viewer.controls import Controls
 from viewer.icons import icon
+from viewer.keys import bind_keys, key_table
 from viewer.overlay import OverlayStyle
 from viewer.panels import ScenePanel, VideoPanel
 from viewer.playback import SPEEDS, Playback
 from viewer.plots import History, PlotPanel
+from viewer.recording import free_path
 from viewer.session import LiveSession, Session, Shot
 from viewer.widgets import HelpSheet, StateBar, Timeline
 
@@ -49,7 +49,7 @@ class Window(QMainWindow):
         self.setStyleSheet(STYLE)
         self._build()
         self._build_controls()
-        self._bind_keys()
+        bind_keys(self)
         self.resize(1280, 720)
         self._last_ns = time.monotonic_ns()
         self._slow_ns = 0
@@ -90,7 +90,7 @@ class Window(QMainWindow):
         self.setCentralWidget(root)
         root.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         root.setFocus()
-        self.setMinimumSize(QSize(640, 400))
+        self.setMinimumSize(QSize(760, 420))
         self.help = HelpSheet(root, key_table(self.playback is not None))
         if self.playback:
             self.timeline.set_spans(self.playback.spans())
@@ -109,32 +109,6 @@ class Window(QMainWindow):
         add("reset", "Reset view", "Reset the 3D view (R)", lambda: self.scene.look("reset"))
         self.controls.add_toast()
         add("help", "Help", "Keys and mouse (H)", self.help.toggle)
-
-    def _bind_keys(self) -> None:
-        look, camera = self.scene.look, self.scene.camera
-        keys: dict[str, Callable[[], object]] = {
-            "Space": self.toggle_pause, "S": self.screenshot, "R": lambda: look("reset"),
-            "1": lambda: look("front"), "2": lambda: look("side"), "3": lambda: look("top"), "4": lambda: look("back"),
-            "Shift+Left": lambda: camera.orbit(-6, 0), "Shift+Right": lambda: camera.orbit(6, 0),
-            "Shift+Up": lambda: camera.orbit(0, 4), "Shift+Down": lambda: camera.orbit(0, -4),
-            "+": lambda: camera.magnify(1.15), "=": lambda: camera.magnify(1.15), "-": lambda: camera.magnify(1 / 1.15),
-            "B": self.toggle_boxes, "T": self.toggle_trails, "F": self.toggle_full_screen, "H": self.help.toggle,
-            "F1": self.help.toggle, "Esc": self.escape, "Ctrl+Q": self.close, "Ctrl+W": self.close,
-        }  # fmt: skip
-        if self.playback:
-            keys |= {
-                "Left": lambda: self.step(-1), "Right": lambda: self.step(1),
-                "[": lambda: self.change_speed(-1), "]": lambda: self.change_speed(1),
-                "Home": lambda: self.step(-self.playback.frames), "End": lambda: self.step(self.playback.frames),
-            }  # fmt: skip
-        else:
-            keys |= {"C": self.toggle_recording, "G": lambda: self.plots.setVisible(not self.plots.isVisible())}
-        for key, act in keys.items():
-            QShortcut(QKeySequence(key), self).activated.connect(lambda act=act: self._do(act))
-
-    def _do(self, act: Callable[[], object]) -> None:
-        act()
-        self.scene.update()
 
     # ---- what happens all the time
 
@@ -232,6 +206,10 @@ class Window(QMainWindow):
         """Fill the screen, or stop doing so."""
         self.showNormal() if self.isFullScreen() else self.showFullScreen()
 
+    def toggle_plots(self) -> None:
+        """Show or hide the plots."""
+        self.plots.setVisible(not self.plots.isVisible())
+
     def escape(self) -> None:
         """Hide the help sheet, else leave full screen."""
         if self.help.isVisible():
@@ -241,7 +219,7 @@ class Window(QMainWindow):
 
     def screenshot(self) -> Path | None:
         """Save a picture of the window; its path is shown, and returned if it worked."""
-        path = self._free_path("posestream", ".png")
+        path = free_path(self.out_dir, ".png")
         if not self.grab().save(str(path)):
             self.controls.say(f"Could not write {path}")
             return None
@@ -261,21 +239,13 @@ class Window(QMainWindow):
         self.record_button.setChecked(self.live.state.recorded is not None)
 
     def _save_recording(self) -> None:
-        path = self._free_path("posestream", ".npz")
+        path = free_path(self.out_dir, ".npz")
         try:
             frames = self.live.save_recording(path) if self.live else None
         except OutputError as error:
             self.controls.say(f"Could not save the recording: {error}")
             return
         self.controls.say("Nothing came in: no file written" if frames is None else f"Saved {frames} frames: {path}")
-
-    def _free_path(self, stem: str, suffix: str) -> Path:
-        """Return a path that does not exist yet, named after the time."""
-        name = f"{stem}-{datetime.now():%Y%m%d-%H%M%S}"
-        path, count = self.out_dir / f"{name}{suffix}", 1
-        while path.exists():
-            path, count = self.out_dir / f"{name}-{count}{suffix}", count + 1
-        return path.absolute()
 
     # ---- Qt events
 

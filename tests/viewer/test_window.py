@@ -206,7 +206,7 @@ def test_help_covers_the_window_and_goes_away(live):
 
 def test_the_window_can_be_small_and_large(live, app):
     hear(live, people(preview=picture()))
-    for wh in ((640, 400), (1920, 1080), (1280, 720)):
+    for wh in ((760, 420), (1920, 1080), (1280, 720)):
         live.resize(*wh)
         app.processEvents()
         assert (live.width(), live.height()) == wh
