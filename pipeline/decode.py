@@ -30,6 +30,7 @@ class DecodeStage:
         """
         self._source, self._first_seq = source, first_seq
         self._real_time = real_time and not source.live
+        self.last_seq = first_seq - 1  # of the latest picture read, given out or too late for that
         self._clock: tuple[float, float] | None = None  # monotonic time and media time of the same moment
 
     @property
@@ -51,6 +52,7 @@ class DecodeStage:
             if picture is None:
                 yield None
                 continue
+            self.last_seq = picture.index
             if self._real_time:
                 late_s = self._late_s(picture)
                 while late_s < 0:

@@ -27,7 +27,11 @@ class Handler(Protocol):
 
 
 class Source(Protocol):
-    """A stage that has no input. Optional: `close()`; `note`, one line for people, as it stands now."""
+    """A stage that has no input.
+
+    Optional: `close()`; `note`, one line for people, as it stands now; `last_seq`, index of the last frame that it
+    read, if it may have left that one out.
+    """
 
     def messages(self) -> Iterator[Frame | None]:
         """Yield frames, and None at least twice a second while there is none: the loop must come round."""

@@ -85,6 +85,7 @@ class _Loop:
             now_s = time.process_time()  # not wall time: a source waits for its next frame
             self._emit([frame], (now_s - cpu_s) * 1e3)
             cpu_s = time.process_time()
+        self._meter.end(getattr(source, "last_seq", -1))
         self._finish(EndOfStream(last_seq=self._meter.last_seq, reason="stopped" if self._ending else "end"))
 
     def consume(self, handler: Handler) -> None:

@@ -124,8 +124,8 @@ def _plain_stamp(stamp: Stamp) -> list[Any]:
 
 def _read_plain(raw: dict[str, Any]) -> dict[str, Any]:
     values: dict[str, Any] = {}
-    for name in raw:
-        value: Any = raw[name]
+    for name, raw_value in raw.items():
+        value: Any = raw_value
         if not _holds(value, _PLAIN_TYPES[name]):
             raise ValueError(f"field {name} holds a {type(value).__name__}")
         if name == "stamp":

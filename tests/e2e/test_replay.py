@@ -131,6 +131,19 @@ def test_a_signal_while_loading_ends_the_run(start: Start) -> None:
     run.assert_nothing_left()
 
 
+def test_signals_to_the_children_alone_change_nothing(start: Start) -> None:
+    """A terminal's Ctrl-C reaches them too, at any moment: while they still import, they must not die of it."""
+    run = start("replay", FAKE_FRAMES=30)
+    until_s = time.monotonic() + 1.5
+    while time.monotonic() < until_s:
+        for pid in run.pids():
+            os.kill(pid, signal.SIGINT)
+        time.sleep(0.005)
+    assert run.end() == 0, run.err
+    assert run.summary["frames"]["processed"] == 30
+    assert "Traceback" not in run.err
+
+
 def test_a_second_signal_ends_it_at_once(start: Start) -> None:
     run = start("replay", FAKE_FAULT="lift:hang:5", FAKE_FRAMES=100000)
     run.stage("lift")

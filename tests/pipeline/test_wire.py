@@ -110,7 +110,7 @@ def test_garbage_raises_nothing_but_wire_error(body: bytes, kind: int, fields: o
             unpack(wire)
 
 
-def build(fields: dict, arrays: list, body: bytes = b"", kind: int = 1) -> bytes:
+def build(fields: object, arrays: list, body: bytes = b"", kind: int = 1) -> bytes:
     header = msgpack.packb({"fields": fields, "arrays": arrays})
     return struct.pack("<2sBBI", b"PS", kind, WIRE_VERSION, len(header)) + header + body
 
@@ -139,6 +139,32 @@ def test_a_shape_that_lies_is_refused_before_anything_is_read(shape: object) -> 
 def test_arrays_out_of_place_are_refused(arrays: list) -> None:
     with pytest.raises(WireError):
         unpack(build(FRAME_FIELDS, arrays, bytes(3)))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"stamp": ["x", 1, 2, None, {}]},
+        {**FRAME_FIELDS, "more": 1},
+        {**FRAME_FIELDS, "source_wh": [4]},
+        {**FRAME_FIELDS, "source_wh": [0, 4]},
+        {**FRAME_FIELDS, "source_wh": [4.5, 4]},
+        {**FRAME_FIELDS, "stamp": ["x", 1, 2, None]},
+        {**FRAME_FIELDS, "stamp": ["x", "1", 2, None, {}]},
+        {**FRAME_FIELDS, "stamp": ["x", 1, 2, None, {"decode": "now"}]},
+        [],
+        None,
+    ],
+)
+def test_fields_out_of_place_are_refused(fields: object) -> None:
+    with pytest.raises(WireError):
+        unpack(build(fields, [["image", "uint8", [1, 1, 3]]], bytes(3)))
+
+
+def test_bytes_after_the_last_array_are_refused() -> None:
+    with pytest.raises(WireError, match="2 bytes follow the last array"):
+        unpack(build(FRAME_FIELDS, [["image", "uint8", [1, 1, 3]]], bytes(5)))
 
 
 def test_a_handmade_frame_is_read() -> None:
