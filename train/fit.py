@@ -110,7 +110,7 @@ class Fitter:
         self.optimiser.step()
         self._average()
         self.step += 1
-        return {"loss": float(total), **{k: float(v) for k, v in parts.items()}}
+        return {"loss": float(total.detach()), **{k: float(v.detach()) for k, v in parts.items()}}
 
     @torch.no_grad()
     def _average(self) -> None:
