@@ -20,6 +20,9 @@ from engines.runtime import WEIGHTS_DIR, find_weights
 PRECISIONS = {"fp32": "", "fp16": "-fp16", "int8": "-int8-trt"}
 """Precision -> what the name of the file ends with."""
 
+SOURCE_KEY = "made_from_sha256"
+"""In the provenance of a converted model: the hash of the fp32 file it was made from."""
+
 
 def people_sizes(most: int) -> tuple[int, ...]:
     """Return the numbers of people to build for: powers of two up to `most`, and `most`."""
@@ -30,16 +33,18 @@ def variant(model: str, precision: str) -> Path:
     """Return the file of a model in a precision.
 
     Raises:
-        EngineError: If there is none; the message has the command that makes it.
+        EngineError: If there is none, or it was made from another fp32 file; the message has the command that makes it.
     """
     path = find_weights(model)
-    name = f"{path.stem}{PRECISIONS[precision]}"
     if precision == "fp32":
         return path
-    for folder in (path.parent, cache_dir() / "models"):
-        if (folder / f"{name}.onnx").is_file():
-            return folder / f"{name}.onnx"
-    raise EngineError(f"there is no {name}.onnx yet; make it with: python -m train.tasks.precision {model}")
+    name, trouble = f"{path.stem}{PRECISIONS[precision]}.onnx", "there is no {} yet"
+    for file in (path.parent / name, cache_dir() / "models" / name):
+        if file.is_file():
+            if read_model(file).spec.provenance.get(SOURCE_KEY) in (None, read_model(path).sha256):
+                return file
+            trouble = "{} was made from another version of its fp32 file"
+    raise EngineError(f"{trouble.format(name)}; make it with: python -m train.tasks.precision {model}")
 
 
 def build_one(path: Path, options: PlanOptions, cache: EngineCache, toolkit: Toolkit, driver: Driver | None) -> str:
@@ -88,6 +93,7 @@ def _progress_bar(name: str) -> Iterator[Progress | None]:
 def _show(cache: EngineCache) -> None:
     """Print one line per stored engine."""
     entries = cache.entries()
+    current = {p.stem: read_model(p).sha256 for f in (WEIGHTS_DIR, cache_dir() / "models") for p in f.glob("*.onnx")}
     for entry in entries:
         key, facts = entry.facts["key"], entry.facts
         speed = f"{facts['speed']['p50_ms']:.2f} ms" if facts.get("speed") else "never run"
@@ -95,7 +101,8 @@ def _show(cache: EngineCache) -> None:
         gpu = key["gpu"] if key["gpu"] != "none" else "no GPU (checks only)"
         size, built = f"{facts['plan_bytes'] / 1e6:6.1f} MB", str(facts.get("built_utc", ""))[:16]
         where = f"{key['flavour']} {key['version']}  {gpu}"
-        sys.stdout.write(f"{key['model']:32} {size}  {built}  {where}  {people}  {speed}\n")
+        old = "  (of an older model file)" if current.get(key["model"], key["sha256"]) != key["sha256"] else ""
+        sys.stdout.write(f"{key['model']:32} {size}  {built}  {where}  {people}  {speed}{old}\n")
     if not entries:
         sys.stdout.write(f"no engines in {cache.folder}\n")
 

@@ -19,6 +19,7 @@ import numpy.typing as npt
 import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
+from engines.build import SOURCE_KEY
 from engines.spec import METADATA_KEY, EngineSpec
 
 MATRIX_MIN = 128  # rows and columns of a weight that is worth converting; the heads, in metres, are smaller
@@ -43,6 +44,14 @@ def _with_precision(model: ModelProto, spec: EngineSpec, precision: str) -> Mode
     model.producer_name, model.producer_version = "posestream", ""
     onnx.checker.check_model(model, full_check=True)
     return model
+
+
+def note_source(model: ModelProto, sha256: str) -> None:
+    """Write into the metadata which fp32 file a model was made from, so that a stale one is noticed."""
+    spec = read_spec(model)
+    spec = replace(spec, provenance={**spec.provenance, SOURCE_KEY: sha256})
+    del model.metadata_props[:]
+    helper.set_model_props(model, {METADATA_KEY: spec.to_json()})
 
 
 def to_fp16(model: ModelProto) -> ModelProto:

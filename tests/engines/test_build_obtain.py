@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import onnx
 import pytest
 
-from engines.build import people_sizes, variant
+from engines.build import SOURCE_KEY, people_sizes, variant
 from engines.cache import EngineCache
 from engines.cuda import Driver
 from engines.errors import EngineError
@@ -20,7 +21,7 @@ from engines.plan import PlanOptions, Toolkit
 from engines.runtime import WEIGHTS_DIR, open_engine
 from tests.engines.gpu import REASON
 from tests.engines.standin import StandInCuda, make_plan, make_toolkit
-from tests.engines.tiny_models import counting_lifter
+from tests.engines.tiny_models import LIFTER_SPEC, counting_lifter
 
 SHIPPED = sorted(WEIGHTS_DIR.glob("*.onnx"))
 
@@ -192,3 +193,16 @@ def test_variants_are_found_beside_the_model_and_in_the_cache(lifter_path, tmp_p
     assert variant(str(lifter_path), "fp16") == beside
     assert variant(str(lifter_path), "int8") == cached
     assert open_engine("lifter-int8-trt", "ort").spec.name == "lifter-tiny"
+
+
+def test_a_variant_of_an_older_file_is_refused(lifter_path, tmp_path):
+    made = {sha: replace(LIFTER_SPEC, provenance={SOURCE_KEY: sha}) for sha in (read_model(lifter_path).sha256, "old")}
+    for sha, spec in made.items():
+        counting_lifter(tmp_path / "lifter-fp16.onnx", spec=spec)
+        if sha == "old":
+            with pytest.raises(
+                EngineError, match=r"lifter-fp16\.onnx was made from another version .* train.tasks.prec"
+            ):
+                variant(str(lifter_path), "fp16")
+        else:
+            assert variant(str(lifter_path), "fp16") == tmp_path / "lifter-fp16.onnx"

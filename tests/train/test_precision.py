@@ -10,13 +10,14 @@ import onnx
 import pytest
 from onnx import TensorProto
 
+from engines.build import SOURCE_KEY
 from engines.modelfile import read_model
 from engines.ort import OrtEngine
 from engines.parity import recorded_frames
 from engines.plan import PlanOptions, build_plan, find_tensorrt
 from engines.runtime import WEIGHTS_DIR
 from engines.spec import PEOPLE
-from train.precision import read_spec, recurrent_feeds, to_fp16, to_int8
+from train.precision import note_source, read_spec, recurrent_feeds, to_fp16, to_int8
 from train.recording import record_inputs
 from train.tasks.precision import cost, main
 
@@ -114,6 +115,13 @@ def test_calibration_walks_with_the_models_own_state():
     states = [f[read_spec(model).states[0].input] for f in feeds]
     assert not states[0].any()
     assert all(np.abs(b - a).max() > 0 for a, b in itertools.pairwise(states))
+
+
+def test_a_made_file_says_what_it_was_made_from():
+    model = onnx.load(LIFTER)
+    note_source(model, "ab" * 32)
+    assert read_spec(model).provenance[SOURCE_KEY] == "ab" * 32
+    assert read_spec(model).states == OrtEngine(LIFTER).spec.states
 
 
 def test_recording_taps_every_model():

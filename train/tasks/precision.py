@@ -27,7 +27,7 @@ from engines.ort import OrtEngine
 from engines.parity import SURE, Frames, walk
 from engines.runtime import Engine, find_weights
 from train.data.clips import read_frames
-from train.precision import INT8_FORMS, read_spec, to_fp16, to_int8
+from train.precision import INT8_FORMS, note_source, read_spec, to_fp16, to_int8
 from train.recording import record_inputs, save_recording
 
 MODELS = ("finder-mnv2", "detector-mnv2-tce64", "lifter-tcn")
@@ -71,6 +71,7 @@ def convert(name: str, frames: Frames, out_dir: Path, forms: list[str], threads:
     figures: dict[str, Any] = {"fp32": {"ms": measure(reference, frames[middle:], 100).p50_ms}}
     for form in forms:
         made = to_fp16(model) if form == "fp16" else to_int8(model, frames[:middle], form.removeprefix("int8-"))
+        note_source(made, reference.sha256)
         target = out_dir / f"{path.stem}-{form}.onnx"
         out_dir.mkdir(parents=True, exist_ok=True)
         write_atomically(target, made.SerializeToString())
