@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 import av
 import av.error
 
+from pipeline.convert import Converter, shown_wh
 from pipeline.errors import SourceError
-from pipeline.video import FALLBACK_FPS, MAX_SIDE_PX, Picture, open_container, redact, shown_wh, to_rgb
+from pipeline.video import FALLBACK_FPS, MAX_SIDE_PX, Picture, open_container, redact
 
 BIG_PX = 1920 * 1088
 MANY_ERRORS = 1000
@@ -31,14 +33,14 @@ class FileSource:
             SourceError: If it is missing, unreadable or not a video.
         """
         self.name = redact(path)
-        self._path, self._loop, self._max_side_px = path, loop, max_side_px
+        self._path, self._loop, self._converter = path, loop, Converter(max_side_px)
         self._note = ""
         self._damaged = 0
         self._open()
 
     def _open(self) -> None:
         try:
-            self._container, self._stream = open_container(self._path)
+            self._container, self._stream = open_container(self._path)  # both None once closed
         except av.error.FileNotFoundError:
             raise SourceError(f"{self.name} does not exist", "check the path") from None
         except av.error.PermissionError:
@@ -91,7 +93,7 @@ class FileSource:
                 last_s = pts_s + offset_s
                 start_s = last_s if index == before else start_s
                 if index >= first:
-                    image, wh = to_rgb(frame, shown_wh(frame, self._stream), self._max_side_px)
+                    image, wh = self._converter.to_rgb(frame, shown_wh(frame, self._stream))
                     yield Picture(image, wh, index, last_s, None)
                 index += 1
             if index == before:
@@ -131,4 +133,7 @@ class FileSource:
 
     def close(self) -> None:
         """Close the file."""
-        self._container.close()
+        if self._container is not None:
+            self._container.close()
+            self._container = self._stream = None
+            gc.collect()  # PyAV's objects refer to each other: the decoder and its 30 MB of frames would stay

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -10,9 +11,10 @@ from typing import Any
 import av
 import av.error
 
+from pipeline.convert import Converter, shown_wh
 from pipeline.errors import SourceError
 from pipeline.live import LiveSource, SignalEnded, SignalLost
-from pipeline.video import FALLBACK_FPS, Image, open_container, redact, shown_wh, to_rgb
+from pipeline.video import FALLBACK_FPS, Image, open_container, redact
 
 CONNECT_S = 5.0
 SILENCE_S = 2.0
@@ -105,7 +107,7 @@ class StreamSignal:
             raise SourceError(reason, hint) from None
         except av.error.FFmpegError as error:
             raise SignalLost(*explain(error)) from None
-        self._max_side_px = max_side_px
+        self._converter = Converter(max_side_px)
         self._stream.thread_type = "SLICE"  # frame threads hold back as many frames as there are threads
         self._frames = self._decode()
         rate = self._stream.average_rate or self._stream.guessed_rate
@@ -151,15 +153,15 @@ class StreamSignal:
             now_s = time.monotonic()
             self._epoch_s = now_s - frame.time if self._epoch_s is None else self._epoch_s
             wait_s = self._epoch_s + frame.time - now_s
-            if 0 < wait_s < 10:
-                time.sleep(wait_s)
-            else:  # late, or a jump in the time stamps: begin anew
+            if not -1 < wait_s < 10:  # far too late, or a jump in the time stamps: begin anew
                 self._epoch_s = now_s - frame.time
+            elif wait_s > 0:
+                time.sleep(wait_s)
         return time.monotonic_ns()
 
     def to_rgb(self, raw: tuple[av.VideoFrame, tuple[int, int]]) -> tuple[Image, tuple[int, int]]:
         """Convert what `read` gave; see Signal."""
-        return to_rgb(*raw, self._max_side_px)
+        return self._converter.to_rgb(*raw)
 
     def facts(self) -> dict[str, Any]:
         """Return kind, codec and format."""
@@ -167,4 +169,7 @@ class StreamSignal:
 
     def close(self) -> None:
         """Close the connection."""
+        self._frames.close()
         self._container.close()
+        self._container = self._stream = self._frames = None
+        gc.collect()  # PyAV's objects refer to each other: the decoder and its 30 MB of frames would stay

@@ -11,7 +11,6 @@
 from __future__ import annotations
 
 import re
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,6 @@ from typing import Any, Protocol
 
 import av
 import av.container
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -143,50 +141,3 @@ def open_container(url: str, **how: Any) -> tuple[av.container.InputContainer, a
             return container, stream
     container.close()
     raise SourceError(f"{redact(url)} has no video in it")
-
-
-def shown_wh(frame: av.VideoFrame, stream: av.VideoStream) -> tuple[int, int]:
-    """Return width and height in square pixels, before rotation: old cameras and DVDs store oblong ones."""
-    shape = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
-    stretch = float(shape) if shape else 1.0
-    if not 0.1 < stretch < 10:
-        stretch = 1.0
-    return max(1, round(frame.width * stretch)), frame.height
-
-
-def to_rgb(frame: av.VideoFrame, wh: tuple[int, int], max_side_px: int) -> tuple[Image, tuple[int, int]]:
-    """Convert a decoded frame of any pixel format to an upright RGB picture.
-
-    Args:
-        frame: What the decoder gave.
-        wh: Its size in square pixels (`shown_wh`).
-        max_side_px: Shrink so that the longer side is at most this.
-
-    Returns:
-        (H, W, 3) uint8 RGB C-contiguous, and the upright size before shrinking.
-    """
-    scale = min(1.0, max_side_px / max(wh))
-    # one thread: swscale's pool costs 1 ms of CPU per 720p frame and gains nothing (2.9 -> 1.9 ms with decoding)
-    image = frame.to_ndarray(
-        format="rgb24",
-        width=max(1, round(wh[0] * scale)),
-        height=max(1, round(wh[1] * scale)),
-        src_color_range=frame.color_range or None,
-        threads=1,
-    )
-    matrix = frame.side_data.get("DISPLAYMATRIX")
-    if matrix is None:
-        return np.ascontiguousarray(image), wh
-    a, b, _, c, d, *_ = struct.unpack("<9i", bytes(matrix))
-    turned = abs(b) + abs(c) > abs(a) + abs(d)
-    return upright(image, (a, b, c, d)), (wh[1], wh[0]) if turned else wh
-
-
-def upright(image: Image, matrix: tuple[int, int, int, int]) -> Image:
-    """Turn and mirror a picture by its display matrix: x' = a x + c y, y' = b x + d y, to the nearest quarter turn."""
-    a, b, c, d = matrix
-    if abs(b) + abs(c) > abs(a) + abs(d):
-        image, a, d = cv2.transpose(image), c, b
-    if a < 0 or d < 0:
-        image = cv2.flip(image, -1 if a < 0 and d < 0 else int(a < 0))
-    return np.ascontiguousarray(image)
