@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from engines.bench import Row, Timing, goals, main, measure
+from engines.bench import Row, Timing, _all_models, goals, main, measure
 from engines.ort import OrtEngine
 from engines.parity import recorded_frames
 from tests.engines.gpu import REASON
@@ -54,3 +54,29 @@ def test_measure_goes_on_from_frame_to_frame(lifter_path):
     assert measure(engine, frames, 5).runs == 5
     age = engine.run(frames[0], [0])["xyz_m"][0, 0, 2] / frames[0]["score"][0, 0]
     assert round(float(age)) == 16
+
+
+def test_one_bad_model_does_not_stop_the_table(lifter_path, tmp_path, capsys):
+    assert (
+        main([str(tmp_path / "none.onnx"), str(lifter_path), "--backend", "ort", "--people", "1", "--runs", "5"]) == 1
+    )
+    out, err = capsys.readouterr()
+    assert err.startswith("error: no model file")
+    assert out.startswith("lifter-tiny")
+
+
+def test_all_leaves_out_the_other_backends_int8(tmp_path, monkeypatch):
+    monkeypatch.setenv("POSESTREAM_CACHE", str(tmp_path))
+    (tmp_path / "models").mkdir()
+    for form in ("fp16", "int8-ort", "int8-trt"):
+        (tmp_path / "models" / f"lifter-tiny-{form}.onnx").touch()
+    tiny = {b: [m.split("tiny-")[1] for m in _all_models(b) if "tiny" in m] for b in ("ort", "tensorrt")}
+    assert tiny == {"ort": ["fp16.onnx", "int8-ort.onnx"], "tensorrt": ["fp16.onnx", "int8-trt.onnx"]}
+
+
+def test_goals_of_the_paper_size():
+    rows = [
+        Row(f"detector-r50-tce512{form}", "fp16", "b", "graph", 1, Timing(1, 1.2, 1.2, 1.2), None)
+        for form in ("", "-window6")
+    ]
+    assert [line.split(":")[0] for line in goals(rows)] == ["NOT met", "met"]

@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import onnx
 
@@ -26,6 +27,7 @@ from engines.errors import EngineError
 from engines.ort import OrtEngine
 from engines.parity import SURE, Frames, walk
 from engines.runtime import Engine, find_weights
+from engines.spec import EngineSpec
 from train.data.clips import read_frames
 from train.precision import INT8_FORMS, note_source, read_spec, to_fp16, to_int8
 from train.recording import record_inputs, save_recording
@@ -66,8 +68,8 @@ def convert(name: str, frames: Frames, out_dir: Path, forms: list[str], threads:
     """Write one model's files and compare each with fp32; return the figures by form."""
     path = find_weights(name)
     model = onnx.load(path)
-    middle = len(frames) // 2
     reference = OrtEngine(path, threads)
+    frames, middle = _fit(frames, reference.spec), len(frames) // 2
     figures: dict[str, Any] = {"fp32": {"ms": measure(reference, frames[middle:], 100).p50_ms}}
     for form in forms:
         made = to_fp16(model) if form == "fp16" else to_int8(model, frames[:middle], form.removeprefix("int8-"))
@@ -86,6 +88,15 @@ def convert(name: str, frames: Frames, out_dir: Path, forms: list[str], threads:
         engine.close()
     reference.close()
     return figures
+
+
+def _fit(frames: Frames, spec: EngineSpec) -> Frames:
+    """Bring recorded crops to a model's own crop size."""
+    for tensor in spec.inputs if spec.kind == "detector" else ():
+        height, width = (int(n) for n in tensor.shape[1:3])
+        if frames[0][tensor.name].shape[1:3] != (height, width):
+            return [{tensor.name: np.stack([cv2.resize(c, (width, height)) for c in f[tensor.name]])} for f in frames]
+    return frames
 
 
 def _lines(name: str, form: str, figures: dict[str, Any]) -> str:
