@@ -113,9 +113,9 @@ class Demo:
             "xy_px": self.camera.project(self.performed.person.joints_m).astype(np.float32),
             "xyz_m": (xyz - xyz[:, :1]).astype(np.float32),
             "root_m": xyz[:, 0].astype(np.float32),
-            "focal_px": np.float32(self.camera.focal_px),
+            "focal_px": np.asarray(self.camera.focal_px, np.float32),
             "size_wh": np.asarray(self.camera.size_wh, np.int32),
-            "fps": np.float32(self.performed.fps),
+            "fps": np.asarray(self.performed.fps, np.float32),
             "skeleton": np.asarray("h36m17"),
             "credit": np.asarray(CREDIT.format(clip=self.performed.clip)),
         }

@@ -94,12 +94,17 @@ class Sliders:
 def random_sliders(rng: np.random.Generator) -> Sliders:
     """Mostly adults of all builds; one in sixteen is a child of ten or so."""
     child = rng.random() < 0.06
-    race = tuple(float(x) for x in rng.dirichlet([0.5, 0.5, 0.5]) + 1e-3)
+    first, second, third = (float(x) for x in rng.dirichlet([0.5, 0.5, 0.5]) + 1e-3)
     gender = float(rng.choice([rng.uniform(0, 0.2), rng.uniform(0.8, 1)]))
     age = rng.uniform(0.19, 0.35) if child else rng.beta(1.6, 2.4) * 0.5 + 0.45
     height = rng.normal(0.5, 0.05)
     return Sliders(
-        gender, float(age), rng.uniform(0.2, 0.9), rng.beta(2, 2) * 0.8 + 0.12, float(np.clip(height, 0.36, 0.62)), race
+        gender,
+        float(age),
+        rng.uniform(0.2, 0.9),
+        rng.beta(2, 2) * 0.8 + 0.12,
+        float(np.clip(height, 0.36, 0.62)),
+        (first, second, third),
     )
 
 

@@ -52,7 +52,7 @@ class Renderer:
         self._depth_test, self._cull = moderngl.DEPTH_TEST, moderngl.CULL_FACE
         self._bilinear = moderngl.LINEAR_MIPMAP_NEAREST
         self.gl.front_face = "cw"  # clip y points down
-        program = self.gl.program
+        program: Any = self.gl.program
         self._surface = program(vertex_shader=shaders.SURFACE_VERTEX, fragment_shader=shaders.SURFACE_FRAGMENT)
         self._back = program(vertex_shader=shaders.BACKDROP_VERTEX, fragment_shader=shaders.BACKDROP_FRAGMENT)
         self._caster = program(vertex_shader=shaders.SHADOW_VERTEX, fragment_shader=shaders.SHADOW_FRAGMENT)
@@ -246,9 +246,9 @@ class Renderer:
         import cv2
 
         w, h = size
-        rgba = np.frombuffer(target.read(components=4, attachment=0, dtype="f2"), np.float16).reshape(h, w, 4)
+        half = np.frombuffer(target.read(components=4, attachment=0, dtype="f2"), np.float16).reshape(h, w, 4)
         depth = np.frombuffer(target.read(components=1, attachment=1, dtype="f4"), np.float32).reshape(h, w)
-        rgba = np.minimum(rgba.astype(np.float32), 16.0)
+        rgba: Floats = np.minimum(half.astype(np.float32), 16.0)
         rgb = np.ascontiguousarray(rgba[..., :3])
         if size != wanted:
             rgb = cv2.resize(rgb, wanted, interpolation=cv2.INTER_AREA)

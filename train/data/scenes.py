@@ -154,7 +154,7 @@ class Studio:
         h, w = image.shape[:2]
         side = int(min(h, w) * rng.uniform(0.4, 1))
         top, left = int(rng.integers(h - side + 1)), int(rng.integers(w - side + 1))
-        cut = np.ascontiguousarray(image[top : top + side, left : left + side, :: int(rng.choice([-1, 1]))])
+        cut = np.ascontiguousarray(image[top : top + side, left : left + side][:, :: int(rng.choice([-1, 1]))])
         return cv2.GaussianBlur(cut, (0, 0), rng.uniform(0.5, 6)) if rng.random() < 0.5 else cut
 
     def setting(self, rng: np.random.Generator, camera_side: float) -> Setting:

@@ -96,7 +96,7 @@ def _clip_rows(studio: Studio, rng: np.random.Generator) -> Iterator[Row]:
 def linked(rows: list[Row]) -> list[Row]:
     """Tell every row of a shard of clips which row shows the same person next, -1 for the last of each clip."""
     ends = [(n + 1) % stills.CLIP_FRAMES == 0 or n + 1 == len(rows) for n in range(len(rows))]
-    return [row | {"following": np.int64(-1 if ends[n] else n + 1)} for n, row in enumerate(rows)]
+    return [row | {"following": np.asarray(-1 if ends[n] else n + 1, np.int64)} for n, row in enumerate(rows)]
 
 
 def _shards(
