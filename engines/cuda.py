@@ -185,12 +185,13 @@ class Driver:
     @contextmanager
     def _recording(self, graph: c_void_p) -> Iterator[None]:
         self.call("cuStreamBeginCapture_v2", self.stream, _THREAD_LOCAL)
+        whole = False
         try:
             yield
-        except EngineError:
-            # leave capture mode; its own failure says less than the first one
-            self._lib.cuStreamEndCapture(self.stream, ctypes.byref(graph))
-            raise
+            whole = True
+        finally:
+            if not whole:  # leave capture mode; its own failure says less than the first one
+                self._lib.cuStreamEndCapture(self.stream, ctypes.byref(graph))
         self.call("cuStreamEndCapture", self.stream, ctypes.byref(graph))
 
     def launch(self, graph: int) -> None:
