@@ -8,14 +8,19 @@ import numpy as np
 import numpy.typing as npt
 
 from engines.geometry import Float, crop_boxes, crop_to_pixels, cut_crops
-from engines.runtime import Engine
+from engines.runtime import Engine, require_kind
 
 
 class Detector:
     """Runs a temporal 2D detector; one memory row per person."""
 
     def __init__(self, engine: Engine) -> None:
-        """Wrap a loaded engine of kind "detector"."""
+        """Wrap a loaded model.
+
+        Raises:
+            EngineError: If it is not a detector.
+        """
+        require_kind(engine, "detector")
         self.engine = engine
         settings = engine.spec.settings
         self.crop_wh: tuple[int, int] = (int(settings["input_wh"][0]), int(settings["input_wh"][1]))

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engines.geometry import Float, box_iou
-from engines.runtime import Engine
+from engines.runtime import Engine, require_kind
 
 NMS_IOU = 0.5
 
@@ -20,7 +20,11 @@ class Finder:
         Args:
             engine: An engine of kind "finder".
             score_threshold: Lowest score of a reported box; by default the model's own, which keeps empty rooms empty.
+
+        Raises:
+            EngineError: If it is not a finder.
         """
+        require_kind(engine, "finder")
         self.engine = engine
         settings = engine.spec.settings
         self.input_wh: tuple[int, int] = (int(settings["input_wh"][0]), int(settings["input_wh"][1]))

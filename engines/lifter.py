@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from engines.geometry import Float, pixels_to_rays
-from engines.runtime import Engine
+from engines.runtime import Engine, require_kind
 
 
 @dataclass(slots=True)
@@ -24,7 +24,12 @@ class Lifter:
     """Runs a causal lifter; one memory row per person."""
 
     def __init__(self, engine: Engine) -> None:
-        """Wrap a loaded engine of kind "lifter"."""
+        """Wrap a loaded model.
+
+        Raises:
+            EngineError: If it is not a lifter.
+        """
+        require_kind(engine, "lifter")
         self.engine = engine
         settings = engine.spec.settings
         self.receptive_field = int(settings["receptive_field"])

@@ -129,3 +129,13 @@ def _open_tensorrt(path: Path, build: bool) -> Engine:
     from engines.obtain import open_tensorrt
 
     return open_tensorrt(path, lambda line: _LOG.warning("%s", line), build=build)
+
+
+def require_kind(engine: Engine, kind: str) -> None:
+    """Refuse a model of another kind.
+
+    Raises:
+        EngineError: If the model is not a `kind`.
+    """
+    if engine.spec.kind != kind:
+        raise EngineError(f"{engine.spec.name} is a {engine.spec.kind}, not a {kind}: choose another model file")

@@ -51,6 +51,7 @@ class Supervisor:
         self._crashes: dict[str, list[float]] = {row.name: [] for row in rows}
         self._signals: list[int] = []
         self._end_by_s: float | None = None
+        self._done_ns = 0  # when every essential stage had finished
         self.outcome = Outcome()
 
     def run(self) -> Outcome:
@@ -123,7 +124,20 @@ class Supervisor:
             return True
         writing = any(child.status.note == FINISHING for child in essential)
         late = self._end_by_s is not None and time.monotonic() > self._end_by_s
-        return (late and not writing) or (not self._due and all(child.finished for child in essential))
+        if late and not writing:
+            return True
+        return not self._due and all(child.finished for child in essential) and not self._watched()
+
+    def _watched(self) -> bool:
+        """Whether somebody still looks at the last frame of a stream that ended by itself: the window's end is the run's."""
+        if not self._done_ns:
+            self._done_ns = time.monotonic_ns()
+            if self._window_open():
+                self._say("the source has ended; close the window, or press Ctrl-C, to end the run")
+        return self._window_open()
+
+    def _window_open(self) -> bool:
+        return self._end_by_s is None and any(child.config.own_loop for child in self._children.values())
 
     # ---- faults
 
@@ -201,7 +215,7 @@ class Supervisor:
 
     def _stop(self) -> None:
         outcome = self.outcome
-        outcome.wall_s = (time.monotonic_ns() - (outcome.go_ns or outcome.started_ns)) / 1e9
+        outcome.wall_s = ((self._done_ns or time.monotonic_ns()) - (outcome.go_ns or outcome.started_ns)) / 1e9
         self._read()
         hurry = len(self._signals) > 1
         for child in self._children.values():

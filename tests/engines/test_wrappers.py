@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from engines.detector import Detector
+from engines.errors import EngineError
 from engines.finder import Finder
 from engines.lifter import Lifter
 from engines.runtime import open_engine
@@ -83,3 +84,9 @@ def test_absent_person_coasts_and_is_forgotten_after_the_gap(lifter):
     assert frames_of(lifter, 0.3, [8, 7]) == ([2, 4], [0.5, 0.5])
     frames_of(lifter, 0.5, [])
     assert frames_of(lifter, 0.81, [7]) == ([1], [0.25])
+
+
+@pytest.mark.parametrize("wrapper", [Finder, Detector])
+def test_a_model_of_another_kind_is_refused(wrapper, tmp_path):
+    with pytest.raises(EngineError, match=r"lifter-tiny is a lifter, not a (finder|detector)"):
+        wrapper(open_engine(counting_lifter(tmp_path / "l.onnx")))
