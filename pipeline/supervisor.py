@@ -129,7 +129,7 @@ class Supervisor:
         return not self._due and all(child.finished for child in essential) and not self._watched()
 
     def _watched(self) -> bool:
-        """Whether somebody still looks at the last frame of a stream that ended by itself: the window's end is the run's."""
+        """Whether a window still shows the last frame of a stream that ended by itself: closing it ends the run."""
         if not self._done_ns:
             self._done_ns = time.monotonic_ns()
             if self._window_open():

@@ -179,6 +179,14 @@ def test_closing_the_window_ends_the_run_well(start: Start, corner: Path) -> Non
     run.assert_nothing_left()
 
 
+def test_the_window_stays_after_the_end_of_a_clip(start: Start, corner: Path) -> None:
+    run = start("live", FAKE_FRAMES=3, FAKE_VIEW="closed")
+    run.wait_for(lambda: "close the window" in run.err, "the clip's end")
+    assert "ps-view" in run.pids().values()
+    assert run.end() == 0  # the fake user closes it after half a second
+    run.assert_nothing_left()
+
+
 def test_a_run_goes_on_without_a_viewer_that_cannot_live(start: Start, corner: Path) -> None:
     part = corner / "o.npz.part"
     run = start("live", FAKE_VIEW="crash", FAKE_SAVE=corner / "o.npz", **ENDLESS)

@@ -8,6 +8,7 @@ the pose it finds is turned back into the real camera's axes.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
@@ -178,7 +179,7 @@ def lifter_spec(
     )
 
 
-class Lifter(nn.Module):
+class Lifter(nn.Module, ABC):
     """What the recipes and the exporter ask of a lifter, whatever its memory.
 
     `forward` is the step (one frame, explicit state, what is exported); `sequence` the same network over
@@ -187,9 +188,9 @@ class Lifter(nn.Module):
 
     receptive_field: int
 
+    @abstractmethod
     def states(self) -> tuple[StateSpec, ...]:
         """Return the states of the step, in order."""
-        raise NotImplementedError
 
     def sequence(self, xy: Tensor, score: Tensor, dt_s: Tensor) -> tuple[Tensor, Tensor]:
         """Lift (B, T, 17, 2), (B, T, 17), (B, T) to xyz_m (B, T, 17, 3) and root_m (B, T, 3)."""
@@ -197,6 +198,6 @@ class Lifter(nn.Module):
         # the network may run in bfloat16, the geometry does not
         return to_metres(self.remember(features).float(), view)
 
+    @abstractmethod
     def remember(self, features: Tensor) -> Tensor:
         """Map (B, T, FEATURES) to (B, T, OUTPUTS), causally, from no history."""
-        raise NotImplementedError
