@@ -11,8 +11,6 @@ import argparse
 import dataclasses
 import importlib.util
 import json
-import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -23,6 +21,7 @@ from typing import Any
 from pipeline import peer_mediapipe
 from pipeline.bench_clips import encode_for_streaming, repeat
 from pipeline.bench_live import MemoryWatch, free_endpoint, live, run_to_end
+from pipeline.bench_report import insert, machine, table
 from pipeline.config import OutputConfig, Policy, RunConfig, SourceConfig
 from pipeline.demo import CLIP
 from pipeline.errors import PipelineError, UsageError
@@ -56,7 +55,10 @@ def main(argv: Sequence[str]) -> int:
         terminal.say(f"live, {args.seconds:g} s of a 30 frames/s stream ...")
         report["live"] = live(base, stream, args.seconds, MemoryWatch(quiet_stdout=args.json == "-"))
         report["latency_ms"] = report["live"]["latency_ms"]
-    terminal.write(table(report))
+    text = table(report)
+    terminal.write(text)
+    if args.readme:
+        insert(args.readme, text)
     if args.json is not None:
         write_json(report, args.json)
     return 0
@@ -71,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--peer", choices=PEERS, help="measure another program on the same frames")
     parser.add_argument("--peer-python", metavar="PATH", help="Python of an environment that has the peer")
+    parser.add_argument("--readme", type=Path, metavar="FILE", help="put the table between its bench marks")
     add_shared(parser)
     return parser
 
@@ -88,20 +91,6 @@ def _peer_python(args: argparse.Namespace) -> str:
         hint = "python3 -m venv mp && mp/bin/pip install mediapipe==0.10.21 'numpy<2', then --peer-python mp/bin/python"
         raise UsageError(f"{args.peer} is not installed here", hint)
     return python
-
-
-def machine() -> dict[str, Any]:
-    """Return what the figures were measured on; the load says whether it had anything else to do."""
-    model = platform.processor()
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        names = [
-            line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")
-        ]
-        model = names[0] if names else model
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    load = round(os.getloadavg()[0], 2)
-    return {"cpu": model, "cores": cores, "load": load, "python": platform.python_version(), "busy": load > cores / 2}
 
 
 # ---- throughput
@@ -125,7 +114,7 @@ def replay(base: RunConfig, clip: Path, terminal: Terminal) -> dict[str, Any]:
     }  # fmt: skip
 
 
-# ---- the peer and the report
+# ---- the peer
 
 
 def measure_peer(python: str, clip: str, frames: int) -> dict[str, Any]:
@@ -143,26 +132,3 @@ def measure_peer(python: str, clip: str, frames: int) -> dict[str, Any]:
     except (subprocess.CalledProcessError, ValueError, IndexError) as error:
         last = (getattr(error, "stderr", "") or str(error)).strip().splitlines()[-1]
         raise PipelineError(f"MediaPipe did not run: {last}") from error
-
-
-def table(report: dict[str, Any]) -> str:
-    """Return the report for people."""
-    where, latency, lasting = report["machine"], report["latency_ms"], report["live"]
-    busy = "  (busy: the figures are worse than the machine)" if where["busy"] else ""
-    lines = [f"{where['cpu']}, {where['cores']} cores, load {where['load']}{busy}", f"clip {report['clip']}", ""]
-    lines.append(f"{'replay':28}{'frames/s':>10}{'CPU ms/frame':>14}")
-    lines.append(f"{'posestream, all processes':28}{report['fps']:10.1f}{report['cpu_ms_per_frame']:14.1f}")
-    if peer := report.get("peer"):
-        lines.append(f"{peer['name']:28}{peer['fps']:10.1f}{peer['cpu_ms_per_frame']:14.1f}")
-    lines += ["", f"{'stage':10}{'p50 ms':>8}{'p95 ms':>8}{'p99 ms':>8}{'CPU s':>8}{'MiB':>7}"]
-    for name, s in report["stages"].items():
-        lines.append(f"{name:10}{s['p50']:8.2f}{s['p95']:8.2f}{s['p99']:8.2f}{s['cpu_s']:8.2f}{s['rss_mb']:7.0f}")
-    lines += [
-        "",
-        f"live, {lasting['seconds']:.0f} s of 30 frames/s: {lasting['fps']:.1f} frames/s, {lasting['dropped']} dropped",
-        f"capture to skeleton at a subscriber: p50 {latency['p50']:.1f} ms, p95 {latency['p95']:.1f}, "
-        f"p99 {latency['p99']:.1f}, max {latency['max']:.1f}, drift {lasting['latency_drift_ms_per_min']:+.2f} ms/min",
-        f"memory {lasting['memory_mb']['start']:.0f} -> {lasting['memory_mb']['end']:.0f} MiB, "
-        f"drift {lasting['memory_drift_mb_per_min']:+.2f} MiB/min",
-    ]
-    return "\n".join(lines) + "\n"

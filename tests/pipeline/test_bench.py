@@ -13,7 +13,8 @@ import pytest
 from pipeline.bench import machine, main, measure_peer
 from pipeline.bench_clips import encode_for_streaming, repeat, serving
 from pipeline.bench_live import summarise_live
-from pipeline.errors import PipelineError, SourceError, UsageError
+from pipeline.bench_report import insert
+from pipeline.errors import OutputError, PipelineError, SourceError, UsageError
 from pipeline.file import FileSource
 from pipeline.stream import open_stream
 from tests.engines.tiny_models import counting_lifter, drifting_detector, fixed_finder
@@ -129,3 +130,20 @@ def test_the_whole_bench_gives_its_figures(tmp_path: Path) -> None:
     assert set(told["models"]) == {"finder", "detector", "lifter"}
     for word in ("posestream, all processes", "Peer", "capture to skeleton", "MiB/min"):
         assert word in done.stdout
+
+
+def test_the_table_takes_its_place_in_a_readme_and_nothing_else_changes(tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text("before\n<!-- bench:begin -->\nold\n<!-- bench:end -->\nafter\n")
+    insert(readme, "new table\n")
+    insert(readme, "newer table\n")
+    wanted = "before\n<!-- bench:begin -->\n```\nnewer table\n```\n<!-- bench:end -->\nafter\n"
+    assert readme.read_text() == wanted
+
+
+def test_a_readme_without_marks_is_left_alone(tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text("nothing here")
+    with pytest.raises(OutputError, match="no place for the table"):
+        insert(readme, "table")
+    assert readme.read_text() == "nothing here"
