@@ -89,7 +89,7 @@ def measure(people: list[Person], found: dict[str, tuple[Float, Float]]) -> dict
     return out
 
 
-def sequences(folder: Path, detector: Detector, count: int = 150, frames: int = 6) -> dict[str, float]:
+def sequences(folder: Path, detector: Detector, count: int = 100, frames: int = 6) -> dict[str, float]:
     """Turn held-out LSPET pictures into short sequences (drifting crops, moving occluders) with known truth.
 
     Returns:

@@ -10,7 +10,7 @@ from engines.skeletons import COCO17, H36M17
 from tests.train.test_mobilenet import weight_file
 from train.models.detector import STRIDE, Detector, DetectorConfig, DetectorStep, PeakReader
 from train.models.pyramid import DilatedPyramid
-from train.models.tce import TceCell
+from train.models.tce import REACH, TceCell
 
 
 @pytest.fixture(scope="module")
@@ -51,10 +51,19 @@ def test_zero_offsets_leave_the_state_where_it_is_and_offsets_move_it():
     moved = cell.deform(x, (hidden, memory))
     torch.testing.assert_close(moved[0], hidden, atol=1e-5, rtol=0)
     with torch.no_grad():
-        cell.offset.bias.copy_(torch.tensor([1.0, -2.0]))  # eq. 2.5: H~(p) = H(p + dp), dp = (x, y) in cells
+        # eq. 2.5: H~(p) = H(p + dp), dp = (x, y) in cells; undo the bound
+        cell.offset.bias.copy_(REACH * torch.atanh(torch.tensor([1.0, -2.0]) / REACH))
     moved = cell.deform(x, (hidden, memory))
-    torch.testing.assert_close(moved[0][..., 2:, :-1], hidden[..., :-2, 1:], atol=1e-5, rtol=0)
-    torch.testing.assert_close(moved[1][..., 2:, :-1], memory[..., :-2, 1:], atol=1e-5, rtol=0)
+    torch.testing.assert_close(moved[0][..., 2:, :-1], hidden[..., :-2, 1:], atol=1e-4, rtol=0)
+    torch.testing.assert_close(moved[1][..., 2:, :-1], memory[..., :-2, 1:], atol=1e-4, rtol=0)
+
+
+def test_offsets_are_bounded():
+    cell, state = TceCell(4, (6, 12)), (torch.randn(1, 4, 6, 12), torch.randn(1, 4, 6, 12))
+    with torch.no_grad():
+        cell.offset.bias.copy_(torch.tensor([1e3, 0.0]))
+    moved = cell.deform(torch.zeros(1, 4, 6, 12), state)
+    torch.testing.assert_close(moved[0][..., :-3], state[0][..., 3:], atol=1e-4, rtol=0)
 
 
 def test_cell_follows_the_equations():
@@ -130,6 +139,14 @@ def test_frame_by_frame_equals_the_whole_sequence(detector):
             torch.testing.assert_close(score, whole.score_logit.sigmoid().unflatten(0, (2, 3))[:, t], atol=1e-4, rtol=0)
         alone = detector(crops[:, 2:])
     assert not torch.allclose(alone.logits, whole.logits.unflatten(0, (2, 3))[:, 2]), "the memory changes nothing"
+
+
+def test_a_rehearsed_sequence_starts_with_a_used_memory(detector):
+    crops = torch.randint(0, 256, (1, 3, 96, 64, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    order = [0, 1, 2, 1, 0, 1, 2]  # there and back, then the sequence itself
+    with torch.no_grad():
+        rehearsed, unrolled = detector(crops, 1), detector(crops[:, order])
+    torch.testing.assert_close(rehearsed.logits, unrolled.logits[-3:], atol=1e-4, rtol=0)
 
 
 def test_pretrained_heatmaps_are_movenets(tmp_path):

@@ -40,9 +40,11 @@ def test_training_moves_the_new_layers_and_leaves_the_frozen_ones(trained):
     assert not torch.equal(before["tell.weight"], after["tell.weight"])
     assert not torch.equal(before["encoder.block12.project.weight"], after["encoder.block12.project.weight"])
     assert torch.equal(before["encoder.block02.project.weight"], after["encoder.block02.project.weight"])
+    assert not after["tce.offset.weight"].any(), "single frames must not teach the offset field"
     later = torch.load(trained / "s2" / "checkpoint.pt", weights_only=True)["model"]
     assert torch.equal(after["encoder.block12.project.weight"], later["encoder.block12.project.weight"])
     assert not torch.equal(after["tce.gates.weight"], later["tce.gates.weight"])
+    assert later["tce.offset.weight"].any()
 
 
 def test_exported_detector_keeps_its_memory_per_person(trained):

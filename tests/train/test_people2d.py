@@ -13,7 +13,7 @@ from engines.skeletons import COCO17, H36M17, LSP14
 from train.data.augment2d import AugmentConfig, Look, Occluder
 from train.data.clips import HELD_OUT_SHARE, label_clip
 from train.data.lspet import file_names, is_held_out, load_lspet
-from train.data.people2d import HIDDEN, Mixer, StillSet, batches, draw, load_shard, save_shard
+from train.data.people2d import HIDDEN, RECALLED, Mixer, StillSet, batches, draw, load_shard, save_shard
 from train.data.teacher import SIDE, Teacher, cut_view, decode, view_matrix
 
 GEOMETRY = AugmentConfig(any_angle=0.3, occlude=0.0, half_body=0.0)
@@ -58,6 +58,16 @@ def test_a_still_becomes_a_moving_sequence():
     assert sample["crops"].shape == (4, 256, 192, 3)
     assert sample["crops"].dtype == np.uint8
     assert (np.linalg.norm(np.diff(sample["xy"], axis=0), axis=-1).max(-1) > 0.05).all()
+
+
+def test_a_glimpse_is_in_front_in_one_frame_only_and_its_joints_are_still_asked_for():
+    stills = dotted(augment=replace(GEOMETRY, glimpse=1.0, drift=0.0))
+    sample = draw(np.random.default_rng(3), stills, 0, 4, None)
+    assert sample["weight"][0].tolist() == sample["inside"][0].tolist(), "nothing in front of the first frame"
+    later = sample["weight"][1:]
+    assert set(np.unique(later.round(3))) <= {0.0, np.float32(RECALLED).round(3), 1.0}
+    assert (later == np.float32(RECALLED)).any()
+    assert not (later[0] == later[1]).all() or not (later[1] == later[2]).all()
 
 
 def test_what_leaves_the_crop_is_not_a_position_but_is_known_to_be_outside():

@@ -38,6 +38,7 @@ class AugmentConfig:
         shift: Largest shift as a part of the crop's sides.
         half_body: Chance that the box is that of the upper or the lower body only.
         occlude: Chance of something in front of the person.
+        glimpse: Chance, for each frame but the first of a sequence, of something large in front in that frame only.
         drift: Motion per frame relative to what a still camera and a steady crop would show; 1 = lively.
     """
 
@@ -50,6 +51,7 @@ class AugmentConfig:
     shift: float = 0.08
     half_body: float = 0.12
     occlude: float = 0.5
+    glimpse: float = 0.25
     drift: float = 1.0
 
 

@@ -22,6 +22,7 @@ Float = npt.NDArray[np.float32]
 Image = npt.NDArray[np.uint8]
 
 HIDDEN = 0.3  # weight of a joint that is known but cannot be seen
+RECALLED = 0.8  # of one that cannot be seen now but could be a frame ago
 TORSO_SHARE, CROP_SHARE = 0.2, 0.05
 """A joint is right within this part of the torso's length; where that is unknown, of the crop's height."""
 BORDERS = (cv2.BORDER_CONSTANT, cv2.BORDER_CONSTANT, cv2.BORDER_REPLICATE, cv2.BORDER_REFLECT_101)
@@ -143,6 +144,9 @@ def draw(rng: np.random.Generator, stills: StillSet, row: int, frames: int, text
     for t, crop in enumerate(crops):
         for occluder in occluders:
             weight[t][occluder.cover(crop, xy[t], t)] *= HIDDEN
+        if t > 0 and rng.random() < config.glimpse:
+            flash = Occluder(rng, config.crop_wh, texture, 0.0)
+            weight[t][flash.cover(crop, xy[t], 0)] *= RECALLED
         crops[t] = look.apply(crop)
     if mirror:
         swap = list(H36M17.mirror)
@@ -188,7 +192,7 @@ class Mixer:
         return sample
 
 
-def batches(make_mixer: Callable[[int], Mixer], size: int, renew_every: int = 500) -> Iterator[dict[str, torch.Tensor]]:
+def batches(make_mixer: Callable[[int], Mixer], size: int, renew_every: int = 250) -> Iterator[dict[str, torch.Tensor]]:
     """Stack samples into batches for ever, drawn in a background thread.
 
     Args:

@@ -131,11 +131,13 @@ class Detector(nn.Module):
         logits = self.fine(fused) + coarse[:, :JOINTS]
         return Joints(logits, *self.reader(logits, coarse[:, JOINTS:]))
 
-    def forward(self, crops: Tensor) -> Joints:
-        """Follow people through short sequences, from a fresh state; for training.
+    def forward(self, crops: Tensor, rehearsals: int = 0) -> Joints:
+        """Follow people through short sequences, for training.
 
         Args:
             crops: (B, T, H, W, 3) uint8 RGB.
+            rehearsals: How often the memory first runs to the end of the sequence and back, without gradient. 0 = it
+                starts fresh; more = it is in the state that a long video leaves it in.
 
         Returns:
             Joints of the B * T crops, sequence by sequence.
@@ -145,6 +147,10 @@ class Detector(nn.Module):
         seen = seen.unflatten(0, (batch, frames))
         keep = torch.zeros(batch, device=crops.device)
         state = tuple(s.to(crops.device) for s in self.fresh_state(batch))
+        with torch.no_grad():
+            for t in [*range(frames), *range(frames - 2, 0, -1)] * rehearsals:
+                _, state = self.tce(seen[:, t], keep, state)
+                keep = torch.ones_like(keep)
         enhanced = []
         for t in range(frames):
             out, state = self.tce(seen[:, t], keep, state)

@@ -8,8 +8,9 @@ with the state carried from frame to frame instead of recomputed over a window:
     gates    i, f, o = sigmoid(W^X * X(t) + W^H * H~)                    eq. 2.8
              c(t) = f c~ + i tanh(W^X_c * X(t) + W^H_c * H~),  H(t) = o tanh(c(t))
 
-Two departures, both because the crop itself jumps between frames: the offset field also sees X(t)
-(`see_input`; the thesis has W_of * H(t-1) only), and the memory c is deformed along with H.
+Three departures. The crop itself jumps between frames, so the offset field also sees X(t) (`see_input`;
+the thesis has W_of * H(t-1) only), and the memory c is deformed along with H. Offsets are bounded (`REACH`):
+unbounded they grew to 11 cells of a map of 16 x 12 in training on single frames, where nothing holds them.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+REACH = 3.0  # cells; largest offset in x and y
 
 State = tuple[Tensor, Tensor]
 """Hidden map and memory, each (B, C, H, W)."""
@@ -52,8 +55,9 @@ class TceCell(nn.Module):
     def deform(self, x: Tensor, state: State) -> State:
         """Move hidden map and memory along the offset field, given in cells of the map."""
         hidden, memory = state
-        offsets = self.offset(torch.cat([hidden, x], 1) if self.see_input else hidden)  # (B, 2, H, W)
-        grid = self.grid + offsets.float().permute(0, 2, 3, 1) * self.cell
+        wanted = self.offset(torch.cat([hidden, x], 1) if self.see_input else hidden)  # (B, 2, H, W)
+        offsets = REACH * torch.tanh(wanted.float() / REACH)
+        grid = self.grid + offsets.permute(0, 2, 3, 1) * self.cell
         both = torch.cat([hidden, memory], 1).float()
         moved = F.grid_sample(both, grid, mode="bilinear", padding_mode="border", align_corners=False)
         moved_hidden, moved_memory = moved.to(hidden.dtype).chunk(2, 1)
