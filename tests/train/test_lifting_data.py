@@ -194,11 +194,11 @@ def test_recipe_trains_resumes_and_exports(tmp_path: Path, monkeypatch: pytest.M
     write_pack(tmp_path)
     monkeypatch.setattr(lifter, "MODELS", {"tcn": lambda: lifter.CausalTcn(width=24)})
     monkeypatch.setattr(lifter, "LENGTHS", (2, 4, 8, 12, 16))
-    common = ["--model", "tcn", "--data", str(tmp_path), "--out", str(tmp_path / "run"), "--frames", "128"]
-    assert lifter.main([*common, "--steps", "30", "--eval-every", "15"]) == 0
-    assert lifter.main([*common, "--steps", "45", "--eval-every", "15", "--export", str(tmp_path / "x.onnx")]) == 0
+    common = ["--model", "tcn", "--data", str(tmp_path), "--out", str(tmp_path / "run"), "--frames", "64"]
+    assert lifter.main([*common, "--steps", "20", "--eval-every", "10"]) == 0
+    assert lifter.main([*common, "--steps", "30", "--eval-every", "10", "--export", str(tmp_path / "x.onnx")]) == 0
     rows = (tmp_path / "run" / "val.csv").read_text().splitlines()
-    assert [r.split(",")[0] for r in rows] == ["step", "15", "30", "45"]
+    assert [r.split(",")[0] for r in rows] == ["step", "10", "20", "30"]
     scores = [float(r.split(",")[-1]) for r in rows[1:]]
     assert scores[-1] < scores[0], "it learns"
     again = lifter.CausalTcn(width=24)
