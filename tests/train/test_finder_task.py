@@ -103,7 +103,8 @@ def test_evaluation(data: Path, run: Path, capsys):
     eval_finder.main([*args, "--json", str(run / "eval.json"), "--sheets", str(run / "sheets")])
     report = json.loads((run / "eval.json").read_text())
     assert report["groups"]["coco_free"]["people"] == 1, "a person 20 px tall is not asked for"
-    assert report["groups"]["empty pictures, held out"]["empty"] > 5
+    assert report["groups"]["backgrounds, held out"]["empty"] == 12
+    assert report["groups"]["parts of held-out frames"]["empty"] > 5
     assert report["groups"]["pose_1.mp4, held-out third"]["pictures"] == 2
     assert report["milliseconds"] > 0
     assert "pose_1.mp4, whole" in capsys.readouterr().out

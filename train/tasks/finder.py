@@ -31,7 +31,7 @@ from train.models.mobilenet import load_movenet, normalise
 EXAMPLES = """examples:
   python -m train.tasks.finder --out runs/finder
   python -m train.tasks.finder --out runs/finder --no-lspet --rendered runs/render
-  python -m train.tasks.finder --out runs/finder --export-only engines/weights/finder-mnv2.onnx --threshold 0.35
+  python -m train.tasks.finder --out runs/finder --export-only engines/weights/finder-mnv2.onnx --threshold 0.4
 """
 ENCODER_RATE = 0.1  # of the learning rate: the encoder's features are good already
 
@@ -189,13 +189,13 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--cache", type=Path, help="where FastestDet's findings are kept (default: the run folder)")
     parser.add_argument("--rendered", type=Path, help="folder with scenes/ and stills/ of rendered people")
     parser.add_argument("--no-lspet", dest="lspet", action="store_false", help="leave the research data out")
-    parser.add_argument("--steps", type=int, default=2500, help="optimiser steps (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=1300, help="optimiser steps (default: %(default)s)")
     parser.add_argument("--batch", type=int, default=12, help="pictures per step (default: %(default)s)")
     parser.add_argument("--lr", type=float, default=1.5e-3, help="peak learning rate (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=1, help="torch threads (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=1, help="processes that prepare batches (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threshold", type=float, default=0.35, help="score threshold to store (default: %(default)s)")
+    parser.add_argument("--threshold", type=float, default=0.4, help="score threshold to store (default: %(default)s)")
     parser.add_argument("--export-only", type=Path, metavar="ONNX", help="export the run's checkpoint to this file")
     return parser.parse_args(argv)
 
