@@ -24,24 +24,19 @@ def trained(tmp_path_factory):
     torch.manual_seed(0)
     torch.save({"model": Detector().state_dict()}, folder / "start.pt")
     common = ["--labels", str(folder / "labels"), "--no-lspet", "--batch", "2", "--threads", "1", "--steps", "2"]
-    recipe.main(["--stage", "1", "--out", str(folder / "s1"), "--start", str(folder / "start.pt"), *common])
-    weights = {"model": torch.load(folder / "s1" / "checkpoint.pt", weights_only=True)["averaged"]}
-    torch.save(weights, folder / "s1.pt")
-    recipe.main([
-        "--stage", "2", "--out", str(folder / "s2"), "--start", str(folder / "s1.pt"), *common,
-        "--export", str(folder / "d.onnx"),
-    ])  # fmt: skip
+    start = ["--out", str(folder), "--start", str(folder / "start.pt")]
+    recipe.main([*start, "--export", str(folder / "d.onnx"), *common])
     return folder
 
 
 def test_training_moves_the_new_layers_and_leaves_the_frozen_ones(trained):
     before = torch.load(trained / "start.pt", weights_only=True)["model"]
-    after = torch.load(trained / "s1.pt", weights_only=True)["model"]
+    after = torch.load(trained / "stage1" / "checkpoint.pt", weights_only=True)["averaged"]
     assert not torch.equal(before["tell.weight"], after["tell.weight"])
     assert not torch.equal(before["encoder.block12.project.weight"], after["encoder.block12.project.weight"])
     assert torch.equal(before["encoder.block02.project.weight"], after["encoder.block02.project.weight"])
     assert not after["tce.offset.weight"].any(), "single frames must not teach the offset field"
-    later = torch.load(trained / "s2" / "checkpoint.pt", weights_only=True)["model"]
+    later = torch.load(trained / "stage2" / "checkpoint.pt", weights_only=True)["model"]
     assert torch.equal(after["encoder.block12.project.weight"], later["encoder.block12.project.weight"])
     assert not torch.equal(after["tce.gates.weight"], later["tce.gates.weight"])
     assert later["tce.offset.weight"].any()
@@ -67,13 +62,13 @@ def test_exported_detector_keeps_its_memory_per_person(trained):
 
 def test_nothing_to_train_on_is_said_plainly(trained, tmp_path):
     with pytest.raises(SystemExit, match="nothing to train on"):
-        recipe.main(["--stage", "1", "--out", str(tmp_path), "--start", str(trained / "s1.pt"), "--no-lspet"])
+        recipe.main(["--stage", "1", "--out", str(tmp_path), "--start", str(trained / "start.pt"), "--no-lspet"])
 
 
-def test_the_recipe_wants_a_stage_or_an_export(capsys):
+def test_the_recipe_wants_a_folder_or_an_export(capsys):
     with pytest.raises(SystemExit):
         recipe.main([])
-    assert "--stage" in capsys.readouterr().err
+    assert "--out" in capsys.readouterr().err
 
 
 @pytest.mark.shared

@@ -30,11 +30,10 @@ CROP_SCALE = 1.25
 FROZEN = 6  # blocks of the encoder that are never trained: edges and textures, half of a step's cost
 EXAMPLES = """examples:
   python -m train.tasks.label2d --out ../detector/labels            # teacher labels, once
-  python -m train.tasks.detector --stage 1 --out ../detector/s1 --labels ../detector/labels --steps 2500
-  python -m train.tasks.detector --stage 2 --out ../detector/s2 --labels ../detector/labels --steps 500 \\
-      --start ../detector/s1/best.pt
-  python -m train.tasks.detector --export engines/weights/detector-mnv2-tce64.onnx --start ../detector/s2/best.pt
-  python -m train.tasks.detector --stage 1 --out ../detector/free --labels ../detector/labels --no-lspet
+  python -m train.tasks.detector --out ../detector --labels ../detector/labels --export new.onnx
+  python -m train.tasks.detector --out ../detector --stage 2 --start ../detector/stage1/best.pt --labels ../labels
+  python -m train.tasks.detector --start ../detector/stage2/best.pt --export new.onnx
+  python -m train.tasks.detector --out ../free --labels ../detector/labels --rendered ../stills --no-lspet
 """
 
 
@@ -43,6 +42,7 @@ class Stage:
     """What differs between the stages.
 
     Attributes:
+        steps: Optimiser steps.
         frames: Length of a sequence.
         batch: Sequences per step.
         lr: Peak learning rate of new layers.
@@ -52,6 +52,7 @@ class Stage:
         calm: Factor on the chance of unusual crops: any angle, half bodies, occluders, far too large or small.
     """
 
+    steps: int
     frames: int
     batch: int
     lr: float
@@ -62,8 +63,8 @@ class Stage:
 
 
 STAGES = {
-    1: Stage(1, 32, 8e-4, 0.25, 0.5, (0.60, 0.16, 0.24)),
-    2: Stage(5, 8, 8e-4, 0.0, 0.2, (0.50, 0.22, 0.28), calm=0.6),
+    1: Stage(1760, 1, 32, 8e-4, 0.25, 0.5, (0.60, 0.16, 0.24)),
+    2: Stage(330, 5, 8, 8e-4, 0.0, 0.2, (0.50, 0.22, 0.28), calm=0.6),
 }
 
 
@@ -75,9 +76,8 @@ def default_data() -> Path:
 def load_sets(args: argparse.Namespace) -> list[list[StillSet]]:
     """Load LSPET, clips and whatever rendered shards exist by now; each may be empty."""
     noses = args.labels / "noses.npz" if args.labels else None
-    lspet = [] if args.no_lspet else [
-        load_lspet(args.data / "images" / "lspet", held_out=False, noses=noses if noses and noses.exists() else None)
-    ]  # fmt: skip
+    noses = noses if noses and noses.exists() else None
+    lspet = [] if args.no_lspet else [load_lspet(args.data / "images" / "lspet", held_out=False, noses=noses)]
     clips = [load_shard(p) for p in sorted(args.labels.glob("clip_train_*.npz"))] if args.labels else []
     rendered = [load_shard(p) for p in sorted(args.rendered.glob("*.npz"))] if args.rendered else []
     return [lspet, clips, rendered]
@@ -212,6 +212,18 @@ def load_start(args: argparse.Namespace) -> Detector:
     return model
 
 
+def train_stage(args: argparse.Namespace, number: int, model: Detector) -> Detector:
+    """Train one stage in OUT/stage<number>; return the averaged model."""
+    stage, steps = STAGES[number], args.steps or STAGES[number].steps
+    stage = replace(stage, batch=args.batch or stage.batch)
+    folder = args.out / f"stage{number}"
+    config = FitConfig(folder, steps, stage.lr, min(100, steps // 8), ema=0.995, log_every=20, eval_every=250)
+    model = model.to(memory_format=torch.channels_last)
+    groups = parameter_groups(model, stage)
+    data = batches(mixer_maker(args, stage), stage.batch)
+    return fit(config, model, data, losses, held_out_check(args), groups)
+
+
 def main(argv: list[str] | None = None) -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(
@@ -220,7 +232,7 @@ def main(argv: list[str] | None = None) -> None:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--stage", type=int, choices=sorted(STAGES), help="1: stills; 2: sequences")
+    parser.add_argument("--stage", type=int, choices=sorted(STAGES), help="1: stills; 2: sequences (default: both)")
     parser.add_argument("--out", type=Path, help="folder for checkpoints and logs; a stopped run goes on there")
     parser.add_argument("--start", type=Path, help="best.pt to begin with (default: MoveNet's weights)")
     parser.add_argument("--export", type=Path, help="write this .onnx from --start, after training if there is any")
@@ -228,23 +240,17 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--labels", type=Path, help="folder written by train.tasks.label2d")
     parser.add_argument("--rendered", type=Path, help="folder of rendered shards (*.npz), looked through now and then")
     parser.add_argument("--no-lspet", action="store_true", help="train without LSPET, which states no licence")
-    parser.add_argument("--steps", type=int, default=2500)
+    parser.add_argument("--steps", type=int, help="optimiser steps of a stage")
     parser.add_argument("--batch", type=int, help="sequences per step")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(argv)
-    if (args.stage is None and args.export is None) or (args.stage is not None and args.out is None):
-        parser.error("give --stage with --out, or --export")
+    if args.out is None and (args.stage or not args.export):
+        parser.error("give --out, or --export with --start")
     torch.set_num_threads(args.threads)
     model = load_start(args)
-    if args.stage is not None:
-        stage = replace(STAGES[args.stage], batch=args.batch or STAGES[args.stage].batch)
-        warm = min(100, args.steps // 8)
-        config = FitConfig(args.out, args.steps, stage.lr, warm, ema=0.995, log_every=20, eval_every=250)
-        model = model.to(memory_format=torch.channels_last)
-        groups = parameter_groups(model, stage)
-        data = batches(mixer_maker(args, stage), stage.batch)
-        model = fit(config, model, data, losses, held_out_check(args), groups)
+    for number in [args.stage] if args.stage else sorted(STAGES) if args.out else []:
+        model = train_stage(args, number, model)
     if args.export is not None:
         provenance = {"recipe": "train/tasks/detector.py", "data": data_note(args), "date": str(datetime.date.today())}
         model = model.to(memory_format=torch.contiguous_format)
