@@ -31,11 +31,13 @@ class Finder:
         self.score_threshold = float(settings["score_threshold"] if score_threshold is None else score_threshold)
         self._fill = int(settings.get("fill", 114))
 
-    def find(self, image: npt.NDArray[np.uint8]) -> tuple[Float, Float]:
+    def find(self, image: npt.NDArray[np.uint8], floor: float | None = None) -> tuple[Float, Float]:
         """Find people.
 
         Args:
             image: (H, W, 3) uint8 RGB.
+            floor: Lowest score to report; by default `score_threshold`. A lower one serves to find again who is
+                known to be there.
 
         Returns:
             (P, 4) boxes in picture pixels, clipped to the picture, best first; (P,) scores 0..1.
@@ -43,7 +45,7 @@ class Finder:
         canvas, scale, offset = letterbox(image, self.input_wh, self._fill)
         out = self.engine.run({"image": canvas})
         boxes, scores = out["boxes_xyxy"].astype(np.float32), out["scores"].astype(np.float32)
-        good = (scores >= self.score_threshold) & np.isfinite(boxes).all(1)
+        good = (scores >= (self.score_threshold if floor is None else floor)) & np.isfinite(boxes).all(1)
         boxes, scores = boxes[good], scores[good]
         boxes = (boxes - np.tile(offset, 2)) / scale
         limit = np.tile(np.asarray(image.shape[1::-1], np.float32), 2)

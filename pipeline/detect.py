@@ -17,6 +17,8 @@ from pipeline.track import TrackConfig, Tracker
 
 IDLE_FIND_S = 0.1
 """How often the finder looks while nobody, or somebody doubtful, is followed."""
+KNOWN_SHARE = 0.6
+"""A box with this share of the finder's threshold confirms somebody who is followed already, but starts nobody."""
 CUT_S = 1.0
 """After so long a gap, or a jump back in time, nobody is assumed to be where they were."""
 
@@ -42,8 +44,9 @@ class DetectStage:
             self._found_s = -np.inf
         self._last_s = time_s
         if self._due(time_s):
-            boxes, _ = self.finder.find(frame.image)
-            self.tracker.propose(boxes, time_s)
+            sure = self.finder.score_threshold
+            boxes, scores = self.finder.find(frame.image, KNOWN_SHARE * sure)
+            self.tracker.propose(boxes, time_s, scores >= sure)
             self._found_s = time_s
         return self._detect(frame, time_s)
 

@@ -83,12 +83,13 @@ class Tracker:
         """True if a known person was not seen well in the newest frame: worth asking the finder."""
         return any(not t.good and not t.fresh for t in self.tracks)
 
-    def propose(self, boxes_xyxy_px: Float, time_s: float) -> None:
+    def propose(self, boxes_xyxy_px: Float, time_s: float, sure: npt.NDArray[np.bool_] | None = None) -> None:
         """Take in a finder pass: match boxes to tracks, start tracks for new people, drop those missed too often.
 
         Args:
             boxes_xyxy_px: (F, 4) found boxes, best first.
             time_s: Time of the frame.
+            sure: (F,) which boxes are good enough to start a track; by default all.
         """
         unmatched = list(range(len(boxes_xyxy_px)))
         if self.tracks and unmatched:
@@ -98,7 +99,8 @@ class Tracker:
             for track in self.tracks:
                 track.misses += 1
         self.tracks = [t for t in self.tracks if t.misses < self.config.finder_misses]
-        for i in unmatched[: max(0, self.config.max_people - len(self.tracks))]:
+        new = [i for i in unmatched if sure is None or sure[i]]
+        for i in new[: max(0, self.config.max_people - len(self.tracks))]:
             self.tracks.append(Track(self._next_id, boxes_xyxy_px[i].astype(np.float32), time_s))
             self._next_id += 1
 

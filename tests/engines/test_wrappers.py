@@ -15,11 +15,12 @@ from tests.engines.tiny_models import counting_lifter, drifting_detector, fixed_
 
 def test_finder_undoes_the_letterbox_and_suppresses_doubles(tmp_path):
     # a 200x100 picture in a 100x100 input: scale 0.5, 25 rows of fill above
-    boxes = [[10, 30, 40, 70], [11, 31, 41, 71], [60, 30, 90, 70], [0, 0, 5, 5]]
+    boxes = [[10, 30, 40, 70], [11, 31, 41, 71], [60, 30, 90, 70], [0, 27, 5, 32]]
     path = fixed_finder(tmp_path / "f.onnx", boxes, [0.9, 0.8, 0.7, 0.2], (100, 100))
     found, scores = Finder(open_engine(path)).find(np.zeros((100, 200, 3), np.uint8))
     np.testing.assert_allclose(found, [[20, 10, 80, 90], [120, 10, 180, 90]], atol=1e-3)
     np.testing.assert_allclose(scores, [0.9, 0.7])
+    assert len(Finder(open_engine(path)).find(np.zeros((100, 200, 3), np.uint8), floor=0.1)[0]) == 3
 
 
 def test_finder_boxes_stay_inside_the_picture(tmp_path):

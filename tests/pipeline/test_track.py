@@ -70,6 +70,18 @@ def test_finder_misses_end_a_ghost_with_strong_joints():
     assert tracker.tracks == []
 
 
+def test_a_doubtful_box_confirms_a_track_but_starts_none():
+    tracker = Tracker()
+    doubtful = np.array([False])
+    tracker.propose(box(200, 200), 0.0, doubtful)
+    assert tracker.tracks == []
+    tracker.propose(box(200, 200), 0.0)
+    for i in range(1, 6):
+        see(tracker, [person(200, 200)], i / 3)
+        tracker.propose(box(200, 200), i / 3, doubtful)
+    assert [t.id for t in tracker.tracks] == [0]
+
+
 def test_two_tracks_on_one_person_become_one():
     tracker = Tracker()
     tracker.propose(np.concatenate([box(200, 200), box(420, 200)]), 0.0)
