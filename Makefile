@@ -3,13 +3,19 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test lint setup setup-dev clean
+.PHONY: demo test picture lint setup setup-dev clean
 
 demo: $(VENV)/.ready
 	$(BIN)/posestream --demo --save out/demo.npz --save-video out/demo.mp4
 
 test: $(VENV)/.ready-dev
 	$(BIN)/python -m pytest
+
+# the README's picture
+picture: $(VENV)/.ready
+	$(BIN)/posestream replay pipeline/demo.mp4 --save out/picture.npz --force
+	QT_QPA_PLATFORM=offscreen $(BIN)/posestream view out/picture.npz --video pipeline/demo.mp4 \
+	    --screenshot viewer/picture.png --at 1.6 --trails --size 1280x640
 
 lint: $(VENV)/.ready-dev
 	$(BIN)/ruff check .
