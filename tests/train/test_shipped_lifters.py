@@ -1,0 +1,59 @@
+"""The shipped lifter files: they stream as their networks compute, say where they come from, and lift well enough."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from engines.runtime import Engine, find_weights, open_engine
+from train.data.mocap import data_root, load_motion
+from train.tasks.eval_lifter import from_file, main, measure, streaming_gap
+
+NAMES = ("lifter-tcn", "lifter-lstm")
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    engine = open_engine(request.param, "ort", threads=1)
+    yield engine
+    engine.close()
+
+
+def test_file_streams_like_its_network(engine: Engine) -> None:
+    assert streaming_gap(engine, from_file(find_weights(engine.spec.name))) <= 1e-5
+
+
+def test_file_says_where_it_comes_from(engine: Engine) -> None:
+    credit = " ".join(engine.spec.provenance["data"])
+    assert "mocap.cs.cmu.edu" in credit
+    assert "ReActIdle" in credit
+    assert engine.spec.provenance["val_30_fps"]["truth2d_mpjpe_mm"] < 80
+
+
+def test_unseen_joints_change_nothing_in_the_file(engine: Engine) -> None:
+    rng = np.random.default_rng(0)
+    score = np.ones((2, 17), np.float32)
+    score[:, [3, 13]] = 0
+    xy = np.repeat(rng.normal(0, 0.2, (1, 17, 2)), 2, 0).astype(np.float32)
+    xy[1, [3, 13]] = np.nan
+    out = engine.run({"xy": xy, "score": score, "dt_s": np.zeros(2, np.float32)}, ["a", "b"], ["a", "b"])
+    np.testing.assert_array_equal(out["xyz_m"][0], out["xyz_m"][1])
+    assert (out["xyz_m"][:, 0] == 0).all()
+    assert (out["root_m"][:, 2] > 0).all()
+
+
+@pytest.mark.skipif(not (data_root() / "mocap" / "motion.npz").exists(), reason="the motion pack is not here")
+def test_file_lifts_subjects_it_never_saw(engine: Engine) -> None:
+    motion = load_motion(data_root() / "mocap", "val")
+    found = measure(engine, motion, fps=30, clean_share=1.0, seconds=1.0, seed=11)
+    assert found["mpjpe_mm"] < 85
+    assert found["p_mpjpe_mm"] < 70
+    assert found["root_error_share"] < 0.12
+
+
+def test_help_gives_examples(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert "python -m train.tasks.eval_lifter" in capsys.readouterr().out
