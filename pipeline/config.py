@@ -6,6 +6,7 @@ what this process reads from and writes to. No zmq, av, cv2 or Qt here: the supe
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -55,14 +56,15 @@ class ModelConfig:
     Attributes:
         finder, detector, lifter: Name of a shipped model, or path of an .onnx file.
         backend: "auto", "ort" or "tensorrt".
-        threads: CPU threads of one call of one model.
+        threads: CPU threads of one call of one model. Two are worth it where there are two cores: 75 against
+            64 frames/s for the whole path, and a lower latency.
     """
 
     finder: str = "finder-mnv2"
     detector: str = "detector-mnv2-tce64"
     lifter: str = "lifter-tcn"
     backend: str = "auto"
-    threads: int = 1
+    threads: int = field(default_factory=lambda: min(2, os.cpu_count() or 1))
 
 
 @dataclass(frozen=True, slots=True)
