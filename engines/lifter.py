@@ -64,7 +64,9 @@ class Lifter:
             xyz_m (P, 17, 3) in camera axes with the pelvis at the origin; root_m (P, 3) pelvis in camera space;
             filled (P,) 0..1, share of the receptive field that holds real history.
         """
-        self._history = {k: h for k, h in self._history.items() if 0 <= time_s - h.seen_s <= self.max_gap_s}
+        self._history = {
+            k: h for k, h in self._history.items() if 0 <= time_s - h.seen_s <= self.max_gap_s and k not in reset
+        }
         fresh = {k for k in keys if k in reset or k not in self._history}
         for key in fresh:
             self._history[key] = _History(time_s, time_s, 0)

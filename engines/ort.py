@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Hashable, Sequence
 from pathlib import Path
 
@@ -11,8 +10,9 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from engines.errors import EngineError, TensorShapeError
+from engines.modelfile import read_model
 from engines.runtime import Arrays, checked_input
-from engines.spec import METADATA_KEY, EngineSpec, StateSpec, TensorSpec
+from engines.spec import EngineSpec, StateSpec, TensorSpec
 
 _DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(uint8)": "uint8", "tensor(int64)": "int64"}
 
@@ -30,16 +30,9 @@ class OrtEngine:
         Raises:
             EngineError: If the file is damaged, foreign, or contradicts its own metadata.
         """
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise EngineError(f"cannot read model {path}: {error.strerror}") from error
-        self.sha256 = hashlib.sha256(content).hexdigest()
-        self._session = _open_session(path, content, threads)
-        metadata = self._session.get_modelmeta().custom_metadata_map
-        if METADATA_KEY not in metadata:
-            raise EngineError(f"{path} is an ONNX file but not a posestream model: it has no {METADATA_KEY!r} metadata")
-        self.spec = EngineSpec.from_json(metadata[METADATA_KEY], str(path))
+        model = read_model(path)
+        self.spec, self.sha256 = model.spec, model.sha256
+        self._session = _open_session(path, model.content, threads)
         _check_graph(path, self.spec, self._session)
         self.backend = f"ONNX Runtime {ort.__version__} (CPU, {threads} thread{'s' if threads > 1 else ''})"
         self._keys: tuple[Hashable, ...] = ()

@@ -30,7 +30,11 @@ def table(report: dict[str, Any]) -> str:
     """Return the report for people."""
     where, latency, lasting = report["machine"], report["latency_ms"], report["live"]
     busy = "  (busy: the figures are worse than the machine)" if where["busy"] else ""
-    lines = [f"{where['cpu']}, {where['cores']} cores, load {where['load']}{busy}", f"clip {report['clip']}", ""]
+    lines = [
+        f"{where['cpu']}, {where['cores']} cores, load {where['load']}{busy}",
+        f"clip {Path(report['clip']).name}",
+        "",
+    ]
     lines.append(f"{'replay':28}{'frames/s':>10}{'CPU ms/frame':>14}")
     lines.append(f"{'posestream, all processes':28}{report['fps']:10.1f}{report['cpu_ms_per_frame']:14.1f}")
     if peer := report.get("peer"):

@@ -32,7 +32,7 @@ class Child:
         self.status = StageStatus(stage=config.name, state="starting")
         self.ready = False
         """The stage is loaded: it runs, or as a source has opened its input and waits for GO."""
-        self.heard_s = self.started_s = time.monotonic()
+        self.heard_s = time.monotonic()
         self._lifeline: Connection[bytes, bytes] | None
         self._lifeline, theirs = _spawn.Pipe(duplex=True)
         self.process = _spawn.Process(target=stage_main, args=(config, theirs), name=config.name, daemon=True)

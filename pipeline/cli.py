@@ -51,8 +51,8 @@ COMMANDS: dict[str, Command] = {
         extra="train",
     ),
     "eval": Command(
-        "measure a shipped model: detector or lifter",
-        parts={name: f"train.tasks.eval_{name}:main" for name in ("detector", "lifter")},
+        "measure a shipped model: finder, detector or lifter",
+        parts={name: f"train.tasks.eval_{name}:main" for name in ("finder", "detector", "lifter")},
         needs="torch",
         extra="train",
     ),

@@ -18,12 +18,11 @@ from pathlib import Path
 import numpy as np
 import zmq
 
+from pipeline.config import DEFAULT_ENDPOINT
 from pipeline.errors import SourceError
 from pipeline.links import Subscriber
 from pipeline.messages import EndOfStream, People3D, Stamp
 from pipeline.record import load_results
-
-DEFAULT_ENDPOINT = "tcp://127.0.0.1:5570"
 
 
 def subscribe(

@@ -11,6 +11,11 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
+DEFAULT_ENDPOINT = "tcp://127.0.0.1:5570"
+"""Where skeletons are published when no other place is named."""
+PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
+"""What counts as a picture in a folder of pictures."""
+
 
 class Policy(Enum):
     """What a link does when its reader is slower than its writer."""

@@ -77,15 +77,15 @@ def run_demo(run: RunConfig, terminal: Terminal, json_to: str | None = None) -> 
         save = wanted.save or Path(scratch) / "demo.npz"
         video = wanted.save_video or (None if wanted.view else Path(scratch) / "demo.mp4")
         run = replace(run, output=output_of(wanted.view, save, video, wanted.publish))
-        code = launch(run, terminal, json_to).exit_code
-        if code == 0:
+        summary = launch(run, terminal, json_to)
+        if summary.exit_code == 0 and summary.frames["processed"]:
             terminal.say(str(compare(load_results(save))))
-            if video is not None and not wanted.view:
+            if video is not None:
                 beside = wanted.save_video or wanted.save
                 sheet = beside.with_suffix(".png") if beside else SHEET
                 write_sheet(video, sheet)
                 terminal.say(f"picture: {sheet}")
-    return code
+    return summary.exit_code
 
 
 def compare(results: Results, truth_path: Path = TRUTH) -> DemoReport:

@@ -12,7 +12,8 @@ import av.error
 
 from pipeline.convert import Converter, shown_wh
 from pipeline.errors import SourceError
-from pipeline.video import FALLBACK_FPS, MAX_SIDE_PX, Picture, open_container, redact
+from pipeline.redact import redact
+from pipeline.video import FALLBACK_FPS, MAX_SIDE_PX, Picture, open_container
 
 BIG_PX = 1920 * 1088
 MANY_ERRORS = 1000

@@ -13,10 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.camera import rgb_from_cv
+from pipeline.config import PICTURE_SUFFIXES
 from pipeline.errors import SourceError
 from pipeline.video import FALLBACK_FPS, Picture
-
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
 
 
 def open_images(target: str, *, stills: bool, loop: bool, max_side_px: int) -> ImagesSource:
@@ -43,11 +42,13 @@ def list_folder(folder: Path, *, counted: bool) -> list[Path]:
         SourceError: If it holds none or cannot be read.
     """
     try:
-        paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+        paths = sorted(
+            p for p in folder.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES and not p.name.startswith(".")
+        )
     except PermissionError:
         raise SourceError(f"{folder} may not be read", "check its permissions") from None
     if not paths:
-        raise SourceError(f"{folder} holds no pictures", f"known kinds: {' '.join(sorted(SUFFIXES))}")
+        raise SourceError(f"{folder} holds no pictures", f"known kinds: {' '.join(sorted(PICTURE_SUFFIXES))}")
     if counted:
         paths.sort(key=lambda p: [int(t) if t.isdecimal() else t for t in re.split(r"(\d+)", p.name)])
     return paths

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pipeline import rundir, table
 from pipeline.config import RunConfig
-from pipeline.errors import OutputError
+from pipeline.errors import OutputError, UsageError
 from pipeline.outcome import Outcome
 from pipeline.summary import Summary, summarise
 from pipeline.supervisor import Supervisor
@@ -26,7 +26,9 @@ def launch(run: RunConfig, terminal: Terminal, json_to: str | None = None) -> Su
 
     Raises:
         OutputError: If the JSON cannot be written.
+        UsageError: If an output is the input.
     """
+    _spare_the_input(run)
     summary, outcome, log = supervise(run, terminal)
     _explain(outcome, log, terminal)
     if summary.frames["processed"] or outcome.exit_code == 0:
@@ -63,6 +65,13 @@ def write_json(data: object, json_to: str) -> None:
         Path(json_to).write_text(text)
     except OSError as error:
         raise OutputError(f"cannot write {json_to}: {error.strerror}", exit_code=2) from error
+
+
+def _spare_the_input(run: RunConfig) -> None:
+    source = Path(run.source.target)
+    for path in (run.output.save, run.output.save_video):
+        if path is not None and path.exists() and source.exists() and path.samefile(source):
+            raise UsageError(f"{path} is the input: it would be overwritten", "choose another output")
 
 
 def _explain(outcome: Outcome, log: Path, terminal: Terminal) -> None:

@@ -8,10 +8,9 @@ from pathlib import Path
 
 from engines.errors import EngineError
 from engines.runtime import BACKENDS, find_weights
-from pipeline.config import ModelConfig, OutputConfig, PoseConfig
+from pipeline.config import DEFAULT_ENDPOINT, ModelConfig, OutputConfig, PoseConfig
 from pipeline.errors import OutputError, UsageError
 
-DEFAULT_ENDPOINT = "tcp://127.0.0.1:5570"
 VIEW_PREVIEW_PX = 1280  # as large as the viewer's panel gets on ordinary screens
 VIDEO_PREVIEW_PX = 1920
 

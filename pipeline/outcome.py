@@ -35,7 +35,6 @@ class Outcome:
         failure: What ended the run, if it failed.
         statuses: Every stage's last status of each attempt, oldest first.
         started_ns, go_ns: Monotonic times at which the run and its source began.
-        wall_s: Time from GO to the end of the stream.
     """
 
     exit_code: int = 0
@@ -43,4 +42,3 @@ class Outcome:
     statuses: dict[str, list[StageStatus]] = field(default_factory=dict)
     started_ns: int = 0
     go_ns: int = 0
-    wall_s: float = 0.0

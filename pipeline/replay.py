@@ -14,11 +14,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from engines.runtime import find_weights
-from pipeline.config import ModelConfig, Policy, PoseConfig, RunConfig, SourceConfig
-from pipeline.errors import PipelineError, UsageError
+from pipeline.config import PICTURE_SUFFIXES, ModelConfig, Policy, PoseConfig, RunConfig, SourceConfig
+from pipeline.errors import PipelineError, SourceError, UsageError
 from pipeline.launch import launch, write_json
 from pipeline.options import add_shared, models_of, output_of, pose_of
-from pipeline.record import load_results
+from pipeline.record import PART, load_results
 from pipeline.run import source_of
 from pipeline.summary import Summary
 from pipeline.terminal import Terminal
@@ -53,9 +53,9 @@ def main(argv: Sequence[str]) -> int:
             code = code or summary.exit_code
             if summary.exit_code >= 128:
                 break
-    if args.json is not None and summaries:
+    if args.json is not None:
         files = [summary.to_json() for summary in summaries]
-        write_json(files[0] if len(args.paths) == 1 else {"files": files}, args.json)
+        write_json(files[0] if files and len(args.paths) == 1 else {"files": files}, args.json)
     return code
 
 
@@ -115,25 +115,39 @@ def fingerprint(source: SourceConfig, models: ModelConfig, pose: PoseConfig) -> 
     """Return a hash over the input's content, the models' files and the options that change results.
 
     Large files are told apart by their size, beginning and end.
+
+    Raises:
+        SourceError: If the input cannot be read.
     """
     path = Path(source.target.removeprefix("file://"))
-    files = sorted(path.iterdir()) if path.is_dir() else [path] if path.is_file() else []
     digest = hashlib.sha256(json.dumps([source.kind, source.stills, asdict(pose), models.backend]).encode())
-    for file in files:
-        with file.open("rb") as content:
-            size = file.stat().st_size
-            digest.update(f"{file.name if path.is_dir() else ''}:{size}:".encode())
-            digest.update(content.read(_SAMPLE_BYTES))
-            content.seek(max(0, size - _SAMPLE_BYTES))
-            digest.update(content.read(_SAMPLE_BYTES))
+    try:
+        for file in _files(path):
+            with file.open("rb") as content:
+                size = file.stat().st_size
+                digest.update(f"{file.name if path.is_dir() else ''}:{size}:".encode())
+                digest.update(content.read(_SAMPLE_BYTES))
+                content.seek(max(0, size - _SAMPLE_BYTES))
+                digest.update(content.read(_SAMPLE_BYTES))
+    except OSError as error:
+        raise SourceError(f"{path} cannot be read: {error.strerror}", "check its permissions") from error
     for model in (models.finder, models.detector, models.lifter):
         digest.update(find_weights(model).read_bytes())
     return digest.hexdigest()
 
 
+def _files(path: Path) -> list[Path]:
+    """Return the files that an input consists of; outputs saved beside the pictures of a folder are none of it."""
+    if path.is_dir():
+        return sorted(p for p in path.iterdir() if p.is_file() and p.suffix.lower() in PICTURE_SUFFIXES)
+    return [path] if path.is_file() else []
+
+
 def _done(job: Job, mark: str) -> bool:
     if job.save is None or not job.save.is_file() or (job.video is not None and not job.video.is_file()):
         return False
+    if job.save.with_name(job.save.name + PART).exists():
+        return False  # a later run was cut off: its video may be torn
     try:
         info = load_results(job.save).info
     except PipelineError:

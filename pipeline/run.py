@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline import demo
-from pipeline.config import Policy, RunConfig, SourceConfig
+from pipeline.config import DEFAULT_ENDPOINT, Policy, RunConfig, SourceConfig
 from pipeline.errors import PipelineError, UsageError
 from pipeline.launch import launch
-from pipeline.options import DEFAULT_ENDPOINT, add_shared, models_of, output_of, pose_of, positive_float
+from pipeline.options import add_shared, models_of, output_of, pose_of, positive_float
 from pipeline.terminal import Terminal
 
 

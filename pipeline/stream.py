@@ -14,7 +14,8 @@ import av.error
 from pipeline.convert import Converter, shown_wh
 from pipeline.errors import SourceError
 from pipeline.live import LiveSource, SignalEnded, SignalLost
-from pipeline.video import FALLBACK_FPS, Image, open_container, redact
+from pipeline.redact import redact
+from pipeline.video import FALLBACK_FPS, Image, open_container
 
 CONNECT_S = 5.0
 SILENCE_S = 2.0

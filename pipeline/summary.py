@@ -8,6 +8,7 @@ from typing import Any
 from pipeline.config import RunConfig
 from pipeline.messages import StageStatus
 from pipeline.outcome import Outcome
+from pipeline.redact import redact
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +134,7 @@ def _stage(all_of: list[StageStatus]) -> dict[str, Any]:
 
 
 def _source(decode: list[StageStatus], run: RunConfig) -> dict[str, Any]:
-    known = next((s.facts for s in reversed(decode) if "source" in s.facts), {"source": run.source.target})
+    known = next((s.facts for s in reversed(decode) if "source" in s.facts), {"source": redact(run.source.target)})
     return {key: value for key, value in known.items() if key not in ("run", "hint", "permanent", "exit_code")}
 
 

@@ -51,7 +51,7 @@ class Supervisor:
         self._crashes: dict[str, list[float]] = {row.name: [] for row in rows}
         self._signals: list[int] = []
         self._end_by_s: float | None = None
-        self._done_ns = 0  # when every essential stage had finished
+        self._done = False  # every essential stage has finished
         self.outcome = Outcome()
 
     def run(self) -> Outcome:
@@ -130,8 +130,8 @@ class Supervisor:
 
     def _watched(self) -> bool:
         """Whether a window still shows the last frame of a stream that ended by itself: closing it ends the run."""
-        if not self._done_ns:
-            self._done_ns = time.monotonic_ns()
+        if not self._done:
+            self._done = True
             if self._window_open():
                 self._say("the source has ended; close the window, or press Ctrl-C, to end the run")
         return self._window_open()
@@ -215,7 +215,6 @@ class Supervisor:
 
     def _stop(self) -> None:
         outcome = self.outcome
-        outcome.wall_s = ((self._done_ns or time.monotonic_ns()) - (outcome.go_ns or outcome.started_ns)) / 1e9
         self._read()
         hurry = len(self._signals) > 1
         for child in self._children.values():

@@ -5,12 +5,11 @@
     a camera                        camera.open_camera   (OpenCV; newest frame only, reconnects)
     a folder of pictures            images.open_images   (OpenCV)
 
-`av` and OpenCV's capture code live in these files and in writer.py only.
+`av` and OpenCV's capture code live in these files, writer.py and bench_clips.py.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +20,9 @@ import av.container
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.config import SourceConfig
+from pipeline.config import PICTURE_SUFFIXES, SourceConfig
 from pipeline.errors import SourceError
+from pipeline.redact import redact
 
 Image = npt.NDArray[np.uint8]
 
@@ -30,7 +30,6 @@ MAX_SIDE_PX = 1920
 """Larger pictures are shrunk while they are decoded: no crop needs more, and an 8K frame is 100 MB."""
 
 FALLBACK_FPS = 30.0
-_SECRET = re.compile(r"([?&][^=&#]*(?:pass|pwd|token|key|secret|sig|auth|user)[^=&#]*=)[^&#]*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,19 +85,6 @@ class VideoSource(Protocol):
         """Let go of files, sockets and devices; may be called twice."""
 
 
-def redact(text: str) -> str:
-    """Return a URL without its user name, password and secret-looking query values; other text as it is."""
-    scheme, mark, rest = text.partition("://")
-    if not mark:
-        return text
-    host = re.split(r"[/?#]", rest, maxsplit=1)[0]
-    # a password with a slash in it ends the host early: then cut at the last @ of all
-    broken = "@" in rest and "@" not in host and re.search(r":(?!\d*$)", host) is not None
-    cut = rest.rpartition("@")[2] if broken else host.rpartition("@")[2] + rest[len(host) :]
-    rest = f"***@{cut}" if cut != rest else rest
-    return scheme + mark + _SECRET.sub(r"\1***", rest)
-
-
 def open_source(config: SourceConfig, *, every: bool = False, max_side_px: int = MAX_SIDE_PX) -> VideoSource:
     """Open what the configuration names.
 
@@ -113,13 +99,13 @@ def open_source(config: SourceConfig, *, every: bool = False, max_side_px: int =
     """
     from pipeline.camera import open_camera
     from pipeline.file import FileSource
-    from pipeline.images import SUFFIXES, open_images
+    from pipeline.images import open_images
     from pipeline.stream import open_stream
 
     match config.kind:
         case "camera":
             return open_camera(config.target, wh=config.camera_wh, fps=config.camera_fps, max_side_px=max_side_px)
-        case "file" | "images" if config.kind == "images" or Path(config.target).suffix.lower() in SUFFIXES:
+        case "file" | "images" if config.kind == "images" or Path(config.target).suffix.lower() in PICTURE_SUFFIXES:
             return open_images(config.target, stills=config.stills, loop=config.loop, max_side_px=max_side_px)
         case "stream" if not (every and config.target.startswith(("http://", "https://"))):
             return open_stream(config.target, max_side_px=max_side_px)

@@ -163,9 +163,10 @@ def fit(
             _log(config, {"step": fitter.step, **{f"val_{k}": v for k, v in scores.items()}}, "val.csv")
             if scores["score"] <= fitter.best:
                 fitter.best = scores["score"]
-                torch.save(
-                    {"model": fitter.averaged.state_dict(), "config": str(asdict(config))}, config.out_dir / "best.pt"
-                )
+                partial = config.out_dir / "best.tmp"
+                torch.save({"model": fitter.averaged.state_dict(), "config": str(asdict(config))}, partial)
+                partial.replace(config.out_dir / "best.pt")
+                fitter.save()
             since = time.monotonic()
     fitter.save()
     return fitter.averaged

@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.client import DEFAULT_ENDPOINT
-from pipeline.config import StageConfig
+from pipeline.config import DEFAULT_ENDPOINT, StageConfig
 from pipeline.errors import UsageError
 from pipeline.lifeline import Lifeline, Stopped
 from pipeline.links import Subscriber
 from pipeline.messages import EndOfStream, People3D, StageStatus
+from pipeline.redact import redact
 from viewer.display import check_qt, check_screen
 from viewer.feed import Feed
 
@@ -31,7 +31,7 @@ LIFELINE_MS = 50
 RESULTS_SUFFIXES = (".npz", ".part")
 EXAMPLES = """examples:
   posestream view                               watch the stream published on this machine
-  posestream view tcp://192.168.1.20:5570       watch another machine's stream
+  posestream view tcp://127.0.0.1:5571          a stream published elsewhere (of another machine: through ssh -L)
   posestream view out.npz --video clip.mp4      scrub through saved results on their video
   posestream view out.npz --screenshot pic.png --at 2.5
 """
@@ -182,7 +182,7 @@ def run_viewer(config: StageConfig, lifeline: Lifeline) -> None:
     from viewer.window import Window
 
     assert config.subscribe is not None
-    feed = _feed(config.run.source.target, config.subscribe)
+    feed = _feed(redact(config.run.source.target), config.subscribe)
     window = Window(LiveSession(feed), Path())
     feed.on_news = window.news.emit
     feed.start()

@@ -74,7 +74,6 @@ class Feed:
         self.name = name
         self.on_news = on_news
         self.counters = Counters()
-        self.failure: Exception | None = None
         self._open_ear = open_ear
         self._heard = _Heard()
         self._recording: Recording | None = None
@@ -170,10 +169,10 @@ class Feed:
         """True while messages are being kept."""
         return self._recording is not None
 
-    def start_recording(self) -> None:
-        """Keep every message from now on."""
+    def start_recording(self, recording: Recording | None = None) -> None:
+        """Keep every message from now on, in a new recording or at the end of a given one."""
         with self._lock:
-            self._recording = Recording()
+            self._recording = recording or Recording()
 
     def stop_recording(self) -> Recording | None:
         """Return what was recorded, None if nothing was being recorded."""

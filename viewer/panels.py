@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QPointF, QRectF, QSize, Qt
 from PySide6.QtGui import (
     QColor,
     QFont,
@@ -151,8 +151,6 @@ class VideoPanel(Panel):
 class ScenePanel(Panel):
     """The 3D view. Drag to orbit, right-drag or Shift-drag to shift, wheel to zoom, double click to reset."""
 
-    touched = Signal()
-
     def __init__(self) -> None:
         super().__init__("3D", QSize(220, 160))
         self.camera = OrbitCamera()
@@ -247,7 +245,6 @@ class ScenePanel(Panel):
             per_px = np.float32(self.camera.distance / self.camera.focal_px(self.height()))
             self.shift_m += (-right * np.float32(by.x()) + up * np.float32(by.y())) * per_px
             self.camera.target_m = self.scene.centre_m + self.shift_m
-        self.touched.emit()
         self.update()
 
     def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:

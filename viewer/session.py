@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.errors import OutputError
 from pipeline.messages import People3D
 from viewer.feed import Feed, display_age_ms
 from viewer.status import LiveState, StateLine, describe_live
@@ -94,7 +95,11 @@ class LiveSession:
         recording = self.feed.stop_recording()
         if recording is None or recording.frames == 0:
             return None
-        recording.save(path, self.state.statuses.values())
+        try:
+            recording.save(path, self.state.statuses.values())
+        except OutputError:
+            self.feed.start_recording(recording)  # still there, to be saved elsewhere
+            raise
         return recording.frames
 
     def close(self) -> None:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -109,3 +110,25 @@ def test_a_wrong_input_is_one_line_and_exit_code_2(start: Start, corner: Path) -
     assert run.err.count("\n") == 1
     assert not (corner / "o.npz").exists()
     run.assert_nothing_left()
+
+
+def test_an_output_that_is_the_input_is_refused(start: Start, corner: Path, clip: Path) -> None:
+    own = corner / "clip.mp4"
+    own.write_bytes(clip.read_bytes())
+    for words in (["replay", own, "--save-video", own], ["replay", own, "--save", own], [own, "--save-video", own]):
+        run = command(start, *words)
+        assert run.end() == 2
+        assert "is the input: it would be overwritten" in run.err
+    assert own.read_bytes() == clip.read_bytes()
+
+
+def test_a_folder_of_pictures_may_hold_other_things_and_is_done_once(start: Start, corner: Path) -> None:
+    folder = corner / "pictures"
+    (folder / "more").mkdir(parents=True)
+    (folder / "notes.txt").write_text("no picture")
+    cv2.imwrite(str(folder / "a.png"), np.full((48, 64, 3), 90, np.uint8))
+    words = ("replay", folder, "--stills", "--save", folder / "results.npz")
+    assert command(start, *words).end() == 0
+    again = command(start, *words)
+    assert again.end() == 0
+    assert "done already" in again.err

@@ -25,7 +25,7 @@ def status(stage: str, frames: int, last_seq: int, first_s: float, last_s: float
 def outcome() -> Outcome:
     decode = status("decode", 100, 99, 1.0, 4.0, source="clip.mp4", source_fps=30.0)
     lifts = [status("lift", 30, 40, 2.0, 3.0, models={"lifter": MODEL}), status("lift", 50, 99, 4.0, 6.0)]
-    return Outcome(statuses={"decode": [decode], "lift": lifts}, started_ns=int(0.5e9), go_ns=int(1e9), wall_s=6)
+    return Outcome(statuses={"decode": [decode], "lift": lifts}, started_ns=int(0.5e9), go_ns=int(1e9))
 
 
 def test_attempts_of_a_restarted_stage_are_added_up() -> None:
@@ -64,3 +64,9 @@ def test_a_run_that_failed_at_once_has_a_summary_too() -> None:
     assert summary.failure == {"stage": "decode", "cause": "no such film"}
     assert summary.source == {"source": "clip.mp4"}
     assert summary.text()
+
+
+def test_a_source_that_never_opened_shows_no_password() -> None:
+    run = RunConfig(SourceConfig("stream", "rtsp://me:secret@10.0.0.1/live"))
+    failed = Outcome(statuses={"decode": [StageStatus(stage="decode", state="failed")]})
+    assert "secret" not in json.dumps(summarise(run, failed, supervisor_cpu_s=0.0).to_json())

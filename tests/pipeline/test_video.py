@@ -17,7 +17,8 @@ from pipeline.convert import upright
 from pipeline.errors import OutputError, SourceError
 from pipeline.file import FileSource
 from pipeline.images import open_images
-from pipeline.video import Picture, open_source, redact
+from pipeline.redact import redact
+from pipeline.video import Picture, open_source
 from pipeline.writer import VideoWriter
 from tests.pipeline.clips import make_clip, number, picture, turn
 

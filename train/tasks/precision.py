@@ -1,6 +1,6 @@
 """Make fp16 and int8 files of the shipped models, and say what the smaller numbers cost.
 
-    python -m train.tasks.precision                        all three models
+    python -m train.tasks.precision                        every shipped model
     python -m train.tasks.precision detector-mnv2-tce64    one of them
 
 Writes NAME-fp16.onnx, NAME-int8-ort.onnx (for ONNX Runtime) and NAME-int8-trt.onnx (for TensorRT) into the cache
@@ -26,13 +26,13 @@ from engines.cache import cache_dir, write_atomically
 from engines.errors import EngineError
 from engines.ort import OrtEngine
 from engines.parity import SURE, Frames, walk
-from engines.runtime import Engine, find_weights
+from engines.runtime import WEIGHTS_DIR, Engine, find_weights
 from engines.spec import EngineSpec
 from train.data.clips import read_frames
 from train.precision import INT8_FORMS, note_source, read_spec, to_fp16, to_int8
 from train.recording import record_inputs, save_recording
 
-MODELS = ("finder-mnv2", "detector-mnv2-tce64", "lifter-tcn")
+MODELS = tuple(path.stem for path in sorted(WEIGHTS_DIR.glob("*.onnx")))
 FRAMES = 120
 _SCALES = {"xy": ("px", 1.0), "boxes_xyxy": ("px", 1.0), "xyz_m": ("mm", 1000.0), "root_m": ("mm", 1000.0)}
 
