@@ -284,7 +284,7 @@ def test_ctrl_c_closes_the_window_and_ends_the_loop(live, app, number: signal.Si
         QTimer.singleShot(50, lambda: os.kill(os.getpid(), number))
         start_s = time.monotonic()
         app.exec()
-        assert 0.05 < time.monotonic() - start_s < 5
+        assert 0.02 < time.monotonic() - start_s < 5  # a coarse timer may fire a little early
         assert not live.isVisible()
     finally:
         for n, handler in before.items():
