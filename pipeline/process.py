@@ -20,6 +20,7 @@ from pipeline.config import StageConfig
 from pipeline.errors import OutputError, PipelineError, SourceError, UsageError
 from pipeline.lifeline import Lifeline, Stopped
 from pipeline.messages import StageStatus
+from pipeline.rundir import remove_stale
 
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -67,6 +68,8 @@ def stage_main(config: StageConfig, connection: Connection[bytes, bytes]) -> Non
         with contextlib.suppress(Stopped):
             lifeline.report(_failure(config, error))
         sys.exit(1)
+    finally:
+        remove_stale()  # of a supervisor that was killed: nobody else would before the next start
 
 
 def _failure(config: StageConfig, error: Exception) -> StageStatus:

@@ -1,7 +1,8 @@
 """The private directory of a run (its sockets), and its log file.
 
 The owner holds a lock inside the directory for as long as it lives; the kernel lets go of it even after
-kill -9. So a directory whose lock is free belongs to nobody, and the next start removes it.
+kill -9. So a directory whose lock is free belongs to nobody: the orphaned stages remove it as they leave,
+or the next start does.
 """
 
 from __future__ import annotations
@@ -43,8 +44,9 @@ class RunDir:
             os.close(self._lock)
 
 
-def remove_stale(parent: Path) -> None:
-    """Remove the run directories in `parent` whose owners are gone."""
+def remove_stale(parent: Path | None = None) -> None:
+    """Remove the run directories in `parent`, by default this user's, whose owners are gone."""
+    parent = parent or _parent()
     for path in (*parent.glob("run-*"), *parent.glob("new-*")):
         with contextlib.suppress(OSError):
             if path.name.startswith("new-") and time.time() - path.stat().st_mtime < 60:
