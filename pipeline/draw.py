@@ -12,20 +12,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.draw3d import (
-    BACKGROUND,
-    BONES,
-    RGB,
-    SHADOW,
-    SUBPIXEL,
-    TEXT,
-    Eye,
-    arrange,
-    draw_limb,
-    draw_scene,
-    opacity,
-    to_fixed,
-)
+from pipeline.colors import RGB, TEXT, opacity
+from pipeline.draw3d import BACKGROUND, BONES, SHADOW, SUBPIXEL, Eye, arrange, draw_limb, draw_scene, to_fixed
 from pipeline.messages import People3D
 from pipeline.video import Image
 

@@ -14,21 +14,15 @@ import numpy.typing as npt
 
 from engines.geometry import default_focal_px
 from engines.skeletons import H36M17
+from pipeline.colors import DIM, RGB, SIDES, opacity
 from pipeline.messages import People3D
 from pipeline.video import Image
 
 Float = npt.NDArray[np.float32]
-RGB = tuple[int, int, int]
 
-LEFT: RGB = (64, 169, 255)
-RIGHT: RGB = (255, 149, 51)
-MIDDLE: RGB = (226, 230, 238)
 BACKGROUND: RGB = (19, 24, 31)
 GRID: RGB = (62, 72, 88)
 SHADOW: RGB = (11, 14, 18)
-TEXT: RGB = (230, 234, 240)
-DIM: RGB = (138, 149, 165)
-SIDES: dict[str, RGB] = {"left": LEFT, "right": RIGHT, "middle": MIDDLE}
 BONES = tuple((parent, child, SIDES[H36M17.side(child)]) for parent, child in H36M17.bones)
 """Parent joint, child joint, colour of the side of the outer end; left and right are the person's own."""
 
@@ -81,11 +75,6 @@ def to_fixed(xy_px: npt.ArrayLike) -> list[list[int]]:
 def mix(colour: RGB, ground: RGB, share: float) -> RGB:
     """Return `share` of a colour over a ground colour."""
     return tuple(round(c * share + g * (1 - share)) for c, g in zip(colour, ground, strict=True))  # type: ignore[return-value]
-
-
-def opacity(score: float) -> float:
-    """Map a joint's confidence to how solid it is drawn: full from 0.7 on, a hint below 0.1."""
-    return min(1.0, max(0.12, float(score) / 0.7))
 
 
 def arrange(people: People3D) -> Scene:

@@ -1,27 +1,17 @@
-"""Colours, bone thickness and the window's style sheet: one place for how posestream looks.
-
-Left is blue and right is orange: the pair stays apart for every common colour blindness (Okabe & Ito,
-"Color universal design", 2008). Left and right are the person's own.
-"""
+"""Bone colours, the window's own colours and its style sheet; the colours of people are in pipeline/colors.py."""
 
 from __future__ import annotations
 
 from engines.skeletons import H36M17
+from pipeline.colors import DIM, LEFT, MIDDLE, RGB, RIGHT, SIDES, TEXT, opacity
 
-RGB = tuple[int, int, int]
-
-LEFT: RGB = (64, 169, 255)
-RIGHT: RGB = (255, 149, 51)
-MIDDLE: RGB = (226, 230, 238)
-SIDES: dict[str, RGB] = {"left": LEFT, "right": RIGHT, "middle": MIDDLE}
+__all__ = ["DIM", "LEFT", "MIDDLE", "RGB", "RIGHT", "SIDES", "TEXT", "opacity"]
 
 BACKGROUND: RGB = (13, 16, 21)
 PANEL: RGB = (19, 24, 31)
 FLOOR: RGB = (44, 53, 67)
 GRID: RGB = (128, 146, 170)
 BORDER: RGB = (38, 46, 58)
-TEXT: RGB = (230, 234, 240)
-DIM: RGB = (138, 149, 165)
 GOOD: RGB = (72, 199, 142)
 WARN: RGB = (245, 194, 66)
 BAD: RGB = (255, 99, 99)
@@ -30,13 +20,6 @@ LEVELS: dict[str, RGB] = {"good": GOOD, "warn": WARN, "bad": BAD, "text": TEXT, 
 JOINT_SIDE: tuple[str, ...] = tuple(H36M17.side(j) for j in range(len(H36M17)))
 BONE_COLOR: tuple[RGB, ...] = tuple(SIDES[JOINT_SIDE[child]] for _, child in H36M17.bones)
 """One colour per bone of H36M17: the side of the bone's outer end."""
-
-MIN_OPACITY = 0.12
-
-
-def opacity(score: float) -> float:
-    """Map a joint's confidence (0..1) to how solid it is drawn: full from 0.5 on, a hint at 0."""
-    return min(1.0, max(MIN_OPACITY, score / 0.5))
 
 
 def mix(a: RGB, b: RGB, share: float) -> RGB:

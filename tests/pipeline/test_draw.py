@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from engines.skeletons import H36M17
+from pipeline.colors import LEFT, MIDDLE, RIGHT
 from pipeline.draw import compose, contact_sheet, describe, draw_skeletons
-from pipeline.draw3d import BACKGROUND, LEFT, MIDDLE, RIGHT, Eye, arrange, draw_scene
+from pipeline.draw3d import BACKGROUND, Eye, arrange, draw_scene
 from pipeline.messages import People3D, Stamp
 
 WH = (1280, 720)
