@@ -34,7 +34,12 @@ def scene(people: int, frames: int, seed: int = 0) -> tuple[Tensor, Tensor, Tens
     return xy, torch.rand(people, frames, 17, generator=rng), dt_s
 
 
-MODELS = {"tcn": lambda: lively(CausalTcn(width=32)), "lstm": lambda: lively(LstmLifter(width=32))}
+MODELS = {
+    "tcn": lambda: lively(CausalTcn(width=32)),
+    "lstm": lambda: lively(LstmLifter(width=32)),
+    "tcn-ahead2": lambda: lively(CausalTcn(width=32, look_ahead=2)),
+    "tcn-raw": lambda: lively(CausalTcn(width=32, settles=False)),
+}
 
 
 @pytest.fixture(scope="module", params=MODELS)
@@ -70,7 +75,7 @@ def test_streaming_with_resets_equals_the_dense_form(model: Lifter) -> None:
 
 
 def test_tcn_sees_exactly_its_receptive_field() -> None:
-    model = MODELS["tcn"]()
+    model = MODELS["tcn-raw"]()
     assert model.receptive_field == 243
     xy, score, dt_s = scene(1, 300)
     moved = {}
@@ -82,6 +87,18 @@ def test_tcn_sees_exactly_its_receptive_field() -> None:
         moved[back] = change[0, 299].abs().max()
     assert moved[242] > 1e-7
     assert moved[243] == 0
+
+
+def test_look_ahead_answers_for_the_frame_before() -> None:
+    """Answers lag: a frame's own joints move the answer `look_ahead` rows later most, and that answer's view is its."""
+    model = MODELS["tcn-ahead2"]()
+    xy, score, dt_s = scene(1, 12)
+    turned = xy.clone()
+    turned[:, 5] += 0.5  # frame 5 stands elsewhere in the picture: its root must be seen there
+    with torch.no_grad():
+        change = (model.sequence(turned, score, dt_s)[1] - model.sequence(xy, score, dt_s)[1]).norm(dim=-1)[0]
+    assert change[:5].max() == 0
+    assert change.argmax() == 7
 
 
 def test_future_frames_do_not_matter(model: Lifter) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -192,7 +193,7 @@ def test_metrics_and_losses_know_their_zero_and_their_unit() -> None:
 
 def test_recipe_trains_resumes_and_exports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_pack(tmp_path)
-    monkeypatch.setattr(lifter, "MODELS", {"tcn": lambda: lifter.CausalTcn(width=24)})
+    monkeypatch.setattr(lifter, "MODELS", {"tcn": partial(lifter.CausalTcn, width=24)})
     monkeypatch.setattr(lifter, "LENGTHS", (2, 4, 8, 12, 16))
     common = ["--model", "tcn", "--data", str(tmp_path), "--out", str(tmp_path / "run"), "--frames", "64"]
     assert lifter.main([*common, "--steps", "20", "--eval-every", "10"]) == 0

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 from engines.skeletons import H36M17
 from engines.spec import PEOPLE, EngineSpec, StateSpec, TensorSpec
+from train.models.look_ahead import pack_seen, unpack_seen, wait_sequence, wait_step, waiting_states
+from train.models.settle import SETTLE_OUTPUTS, read_advice, settle_sequence, settle_states, settle_step
 
 JOINTS = 17
 FEATURES = JOINTS * 3 + 7
@@ -151,9 +153,13 @@ def _turn_back(xyz: Tensor, view: View, one_more: bool) -> Tensor:
 
 
 def lifter_spec(
-    name: str, states: tuple[StateSpec, ...], receptive_field: int, provenance: dict[str, object]
+    name: str,
+    states: tuple[StateSpec, ...],
+    receptive_field: int,
+    provenance: dict[str, object],
+    look_ahead: int = 0,
 ) -> EngineSpec:
-    """Return the metadata of a lifter with these states."""
+    """Return the metadata of a lifter with these states, whose answers lag by `look_ahead` frames."""
     return EngineSpec(
         kind="lifter",
         name=name,
@@ -174,6 +180,7 @@ def lifter_spec(
             "receptive_field": receptive_field,
             "frame_rate_hz": list(FRAME_RATE_HZ),
             "max_gap_s": MAX_GAP_S,
+            **({"look_ahead_frames": look_ahead} if look_ahead else {}),
         },
         provenance=provenance,
     )
@@ -187,17 +194,64 @@ class Lifter(nn.Module, ABC):
     """
 
     receptive_field: int
+    settles: bool
+    """Whether the pose is filtered and given steady bones (see train.models.settle)."""
+
+    look_ahead: int
+    """Frames by which the answers lag (see train.models.look_ahead)."""
+
+    def __init__(self, settles: bool, look_ahead: int = 0) -> None:
+        super().__init__()
+        self.settles, self.look_ahead = settles, look_ahead
+        self.outputs = OUTPUTS + (SETTLE_OUTPUTS if settles else 0)
 
     @abstractmethod
-    def states(self) -> tuple[StateSpec, ...]:
-        """Return the states of the step, in order."""
-
-    def sequence(self, xy: Tensor, score: Tensor, dt_s: Tensor) -> tuple[Tensor, Tensor]:
-        """Lift (B, T, 17, 2), (B, T, 17), (B, T) to xyz_m (B, T, 17, 3) and root_m (B, T, 3)."""
-        features, view = observe(xy, score, dt_s)
-        # the network may run in bfloat16, the geometry does not
-        return to_metres(self.remember(features).float(), view)
+    def memory(self) -> tuple[StateSpec, ...]:
+        """Return the states of the network itself, in order."""
 
     @abstractmethod
     def remember(self, features: Tensor) -> Tensor:
-        """Map (B, T, FEATURES) to (B, T, OUTPUTS), causally, from no history."""
+        """Map (B, T, FEATURES) to (B, T, self.outputs), causally, from no history."""
+
+    @abstractmethod
+    def recall(self, features: Tensor, keep: Tensor, memory: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Map one frame's (P, FEATURES) to (P, self.outputs) and the new states; keep (P,) 0 forgets."""
+
+    def states(self) -> tuple[StateSpec, ...]:
+        """Return the states of the step, in order."""
+        return self.memory() + waiting_states(self.look_ahead) + (settle_states() if self.settles else ())
+
+    def sequence(self, xy: Tensor, score: Tensor, dt_s: Tensor) -> tuple[Tensor, Tensor]:
+        """Lift (B, T, 17, 2), (B, T, 17), (B, T) to xyz_m (B, T, 17, 3) and root_m (B, T, 3).
+
+        With look-ahead row t answers for frame t - look_ahead, or for the first one.
+        """
+        features, view = observe(xy, score, dt_s)
+        output = self.remember(features).float()  # the network may run in bfloat16, the geometry does not
+        if self.look_ahead:
+            xy, score, dt_s = unpack_seen(wait_sequence(pack_seen(xy, score, dt_s), self.look_ahead))
+            view = observe(xy, score, dt_s)[1]
+        xyz_m, root_m = to_metres(output[..., :OUTPUTS], view)
+        if not self.settles:
+            return xyz_m, root_m
+        return settle_sequence(_joints_and_root(xyz_m, root_m), read_advice(output[..., OUTPUTS:], dt_s))
+
+    def forward(self, xy: Tensor, score: Tensor, dt_s: Tensor, keep: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
+        """Lift one frame: P people, states as in `states`; return xyz_m, root_m and the new states."""
+        features, view = observe(xy, score, dt_s)
+        count = len(self.memory())
+        output, new = self.recall(features, keep, states[:count])
+        if self.look_ahead:
+            seen, waiting = wait_step(pack_seen(xy, score, dt_s), keep, states[count])
+            xy, score, dt_s = unpack_seen(seen)
+            view, new, count = observe(xy, score, dt_s)[1], (*new, waiting), count + 1
+        xyz_m, root_m = to_metres(output[..., :OUTPUTS], view)
+        if not self.settles:
+            return (xyz_m, root_m, *new)
+        advice = read_advice(output[..., OUTPUTS:], dt_s)
+        xyz_m, root_m, *settled = settle_step(_joints_and_root(xyz_m, root_m), advice, keep, *states[count:])
+        return (xyz_m, root_m, *new, *settled)
+
+
+def _joints_and_root(xyz_m: Tensor, root_m: Tensor) -> Tensor:
+    return torch.cat([xyz_m[..., 1:, :], root_m.unsqueeze(-2)], -2)

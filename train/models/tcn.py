@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from engines.spec import PEOPLE, StateSpec
-from train.models.lifter_io import FEATURES, OUTPUTS, Lifter, observe, to_metres
+from train.models.lifter_io import FEATURES, Lifter
 
 
 class TapLayer(nn.Module):
@@ -54,17 +54,23 @@ class TapLayer(nn.Module):
 class CausalTcn(Lifter):
     """Causal dilated temporal convolutions with residual blocks (a kernel-3 and a kernel-1 layer each)."""
 
-    def __init__(self, width: int = 512, dilations: tuple[int, ...] = (1, 3, 9, 27, 81)) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        width: int = 512,
+        dilations: tuple[int, ...] = (1, 3, 9, 27, 81),
+        settles: bool = True,
+        look_ahead: int = 0,
+    ) -> None:
+        super().__init__(settles, look_ahead)
         self.receptive_field = 1 + 2 * sum(dilations)
         self.taps = nn.ModuleList(TapLayer(FEATURES if i == 0 else width, width, d) for i, d in enumerate(dilations))
         self.mixes = nn.ModuleList(nn.Linear(width, width, bias=False) for _ in dilations[1:])
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in dilations[1:])
-        self.head = nn.Linear(width, OUTPUTS)
+        self.head = nn.Linear(width, self.outputs)
         nn.init.normal_(self.head.weight, std=0.01)
         nn.init.zeros_(self.head.bias)
 
-    def states(self) -> tuple[StateSpec, ...]:
+    def memory(self) -> tuple[StateSpec, ...]:
         """Return one ring of past inputs per kernel-3 layer."""
         return tuple(
             StateSpec(f"past{i}", f"past{i}_out", (PEOPLE, 2 * t.dilation, t.width_in), "float32")
@@ -76,20 +82,19 @@ class CausalTcn(Lifter):
         return residual + functional.relu(self.norms[block](self.mixes[block](x)))
 
     def remember(self, features: Tensor) -> Tensor:
-        """Map (B, T, FEATURES) to (B, T, OUTPUTS)."""
+        """Map (B, T, FEATURES) to (B, T, self.outputs)."""
         x = self.taps[0].dense(features)
         for block, layer in enumerate(self.taps[1:]):
             x = self._mix(block, layer.dense(x), x)
         return self.head(x)
 
-    def forward(self, xy: Tensor, score: Tensor, dt_s: Tensor, keep: Tensor, *past: Tensor) -> tuple[Tensor, ...]:
-        """Lift one frame: P people, states as in `states`; return xyz_m, root_m and the new states."""
-        features, view = observe(xy, score, dt_s)
+    def recall(self, features: Tensor, keep: Tensor, memory: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Map one frame's (P, FEATURES) to (P, self.outputs), and push it into the rings."""
         keep = keep.reshape(-1, 1, 1)
-        x, ring = self.taps[0].step(features, keep, past[0])
+        x, ring = self.taps[0].step(features, keep, memory[0])
         rings = [ring]
         for block, layer in enumerate(self.taps[1:]):
-            inner, ring = layer.step(x, keep, past[block + 1])
+            inner, ring = layer.step(x, keep, memory[block + 1])
             x = self._mix(block, inner, x)
             rings.append(ring)
-        return (*to_metres(self.head(x), view), *rings)
+        return self.head(x), tuple(rings)

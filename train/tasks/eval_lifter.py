@@ -20,7 +20,7 @@ from engines.metrics3d import mpjpe_mm, mpjve_mm_per_frame, p_mpjpe_mm, root_err
 from engines.runtime import Engine, find_weights, open_engine
 from train.data.mocap import Float, Motion, data_root, even_takes, load_motion
 from train.export import read_weights
-from train.models.lifter_io import Lifter
+from train.models.lifter_io import OUTPUTS, Lifter
 from train.models.lstm import LstmLifter
 from train.models.tcn import CausalTcn
 from train.tasks.lifter import make_batch
@@ -73,7 +73,9 @@ def measure(
 def from_file(path: Path) -> Lifter:
     """Rebuild the PyTorch network of a shipped lifter from the weights in its file."""
     weights = read_weights(path)
-    model: Lifter = LstmLifter() if any(name.startswith("lstm.") for name in weights) else CausalTcn()
+    settles = len(weights["head.weight"]) > OUTPUTS  # the first shipped files did not
+    recurrent = any(name.startswith("lstm.") for name in weights)
+    model: Lifter = LstmLifter(settles=settles) if recurrent else CausalTcn(settles=settles)
     model.load_state_dict(weights)
     return model.eval()
 

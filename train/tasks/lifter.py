@@ -6,12 +6,13 @@ import argparse
 import datetime
 import itertools
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from engines.metrics3d import mpjpe_mm, root_error_share
 from train.data.cameras import shoot
@@ -21,15 +22,16 @@ from train.export import export_model, read_weights
 from train.fit import Batch, FitConfig, fit
 from train.losses3d import bone_loss, position_loss, root_loss, velocity_loss
 from train.models.lifter_io import Lifter, lifter_spec
+from train.models.look_ahead import wait_sequence
 from train.models.lstm import LstmLifter
 from train.models.tcn import CausalTcn
 
-MODELS: dict[str, Callable[[], Lifter]] = {"tcn": CausalTcn, "lstm": LstmLifter}
+MODELS: dict[str, Callable[..., Lifter]] = {"tcn": CausalTcn, "lstm": LstmLifter}
 # Sequence lengths in frames; all begin without history. Short ones first: the frames of a long one are much alike,
 # and a batch of many people teaches single poses several times faster.
 LENGTHS = (4, 16, 48, 128, 256)
 FIRST_SHARES, LAST_SHARES = (0.6, 0.25, 0.1, 0.05, 0.0), (0.1, 0.25, 0.3, 0.2, 0.15)
-CLEAN_SHARE = 0.2
+CLEAN_SHARE = 0.3
 CREDIT = (
     "CMU Graphics Lab Motion Capture Database, mocap.cs.cmu.edu, created with funding from NSF EIA-0196217 "
     "(free for research and commercial use)",
@@ -83,21 +85,22 @@ def batches(motion: Motion, frames: int, seed: int, steps: int, done: int = 0) -
         yield {name: torch.from_numpy(a) for name, a in make_batch(take, rng).items()}
 
 
-def losses(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+def losses(model: Lifter, batch: Batch) -> dict[str, Tensor]:
     """Return the weighted losses of one batch; positions dominate."""
     pose, root = model.sequence(batch["xy"], batch["score"], batch["dt_s"])
-    truth, seen = batch["pose_m"], (batch["score"] > 0).any(-1).float()
+    late = partial(wait_sequence, frames=model.look_ahead)
+    truth, seen = late(batch["pose_m"]), late((batch["score"] > 0).any(-1).float())
     return {
         "position": position_loss(pose, truth),
-        "velocity": 2 * velocity_loss(pose, truth, batch["dt_s"]),
+        "velocity": 2 * velocity_loss(pose, truth, late(batch["dt_s"])),
         "bones": 0.2 * bone_loss(pose, truth),
-        "root": 0.2 * root_loss(root, batch["root_m"], seen),
+        "root": 0.2 * root_loss(root, late(batch["root_m"]), seen),
     }
 
 
 def evaluator(
     motion: Motion, length: int = 96, fps: float = 30.0, seed: int = 7
-) -> Callable[[nn.Module], dict[str, float]]:
+) -> Callable[[Lifter], dict[str, float]]:
     """Return a function that scores a lifter on fixed sequences, one of every clip, with true and detected 2D."""
     take = even_takes(motion, length, fps, range(len(motion.fps)))
     cases = {}
@@ -105,12 +108,13 @@ def evaluator(
         cases[name] = make_batch(take, np.random.default_rng(seed), clean_share)
 
     @torch.no_grad()
-    def evaluate(model: nn.Module) -> dict[str, float]:
+    def evaluate(model: Lifter) -> dict[str, float]:
         scores = {}
         for name, case in cases.items():
             pose, root = model.sequence(*(torch.from_numpy(case[k]) for k in ("xy", "score", "dt_s")))
-            scores[f"{name}_mpjpe_mm"] = mpjpe_mm(pose.numpy(), case["pose_m"])
-            scores[f"{name}_root_share"] = root_error_share(root.numpy(), case["root_m"])
+            for key, found, score in (("pose_m", pose, mpjpe_mm), ("root_m", root, root_error_share)):
+                truth = case[key][:, : length - model.look_ahead]
+                scores[f"{name}_{score.__name__}"] = score(found[:, model.look_ahead :].numpy(), truth)
         scores["score"] = (scores["truth2d_mpjpe_mm"] + scores["detector2d_mpjpe_mm"]) / 2
         return scores
 
@@ -135,14 +139,16 @@ def example_inputs(model: Lifter, rows: int = 3, seed: int = 0) -> dict[str, Ten
 
 def export(model: Lifter, name: str, path: Path, provenance: dict[str, Any]) -> float:
     """Write a trained lifter as .onnx; return the largest difference (metres, states) from PyTorch."""
-    spec = lifter_spec(name, model.states(), model.receptive_field, provenance)
+    spec = lifter_spec(name, model.states(), model.receptive_field, provenance, model.look_ahead)
     return export_model(model, example_inputs(model), spec, path, dynamic_people=True, tolerance=1e-3)
 
 
 def begin_from(model: Lifter, path: Path) -> None:
-    """Load the weights of an exported lifter that fit this one by name and shape."""
+    """Load the weights of an exported lifter that fit this one by name and shape; of a shorter head, its rows."""
     own = model.state_dict()
-    own.update({k: w for k, w in read_weights(path).items() if k in own and own[k].shape == w.shape})
+    for name, weight in read_weights(path).items():
+        if name in own and own[name].shape[1:] == weight.shape[1:]:
+            own[name][: len(weight)] = weight
     model.load_state_dict(own)
 
 
@@ -163,6 +169,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--eval-every", type=int, default=500)
     p.add_argument("--threads", type=int, default=1)
     p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--look-ahead", type=int, default=0, help="frames that the answer lags behind; 0 to 3 are useful")
     p.add_argument("--init", type=Path, help="begin from the weights of this .onnx file, where they fit")
     p.add_argument("--export", type=Path, help="write the best model as .onnx")
     p.add_argument("--note", default="", help="kept in the exported file's provenance")
@@ -175,7 +182,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
-    model = MODELS[args.model]()
+    model = MODELS[args.model](look_ahead=args.look_ahead)
     if args.init:
         begin_from(model, args.init)
     folder = args.data or data_root() / "mocap"
@@ -200,7 +207,8 @@ def main(argv: list[str] | None = None) -> int:
             "val_30_fps": scores,
             "note": args.note,
         }
-        gap = export(model, f"lifter-{args.model}", args.export, provenance)
+        name = f"lifter-{args.model}" + (f"-ahead{args.look_ahead}" if args.look_ahead else "")
+        gap = export(model, name, args.export, provenance)
         print(f"{args.export}: largest difference from PyTorch {gap:.2g}", flush=True)
     return 0
 

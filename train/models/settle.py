@@ -1,0 +1,134 @@
+"""What follows a lifter's raw outputs in time: a learned predict-correct filter, and bones of steady length.
+
+The filter is a Kalman filter whose gains and predictions a network gives (compare One Euro, Casiez et al., CHI 2012,
+where a formula does): each joint moves on by a predicted step and is then drawn to the pose found in this frame, far
+where the frame is sure and little where it is not. It takes the shiver out of the pose without a fixed lag.
+
+The bones: the network says in every frame how long it takes the body's bones to be (left and right alike); the
+running mean of that over the person's history gives the lengths, and only the directions of the bones are taken from
+the filtered pose. A skeleton then neither breathes nor stretches.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from engines.skeletons import H36M17
+from engines.spec import PEOPLE, StateSpec
+
+JOINTS = 17
+OTHERS = JOINTS - 1
+# mean bone lengths of the motion pack in metres, by the bone's far joint, pelvis left out
+TYPICAL_BONE_M = (
+    0.095, 0.407, 0.425, 0.095, 0.407, 0.425, 0.273, 0.268, 0.115, 0.115, 0.191, 0.291, 0.280, 0.191, 0.291, 0.280,
+)  # fmt: skip
+SETTLE_OUTPUTS = OTHERS * 3 + 3 + OTHERS + 1 + OTHERS  # steps of joints and root, gains of both, bone lengths
+STEP_M = 0.1  # one unit of a predicted step, metres per 1/30 s
+ROOT_STEP_M = 0.2
+LONGEST_MEMORY = 600.0  # frames that a bone's running mean counts at most
+PARENT = [H36M17.parents[j] for j in range(1, JOINTS)]
+MIRROR = [H36M17.mirror[j] - 1 for j in range(1, JOINTS)]
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What the network says about one frame beside its pose; leading shape (...,).
+
+    Attributes:
+        step_m: (..., 17, 3) predicted movement since the last frame: the 16 joints about the pelvis, then the root.
+        gain: (..., 17, 1) 0..1, how far each is drawn to this frame's finding; 1 on a person's first frame.
+        bone_m: (..., 16) bone lengths.
+    """
+
+    step_m: Tensor
+    gain: Tensor
+    bone_m: Tensor
+
+
+def read_advice(output: Tensor, dt_s: Tensor) -> Advice:
+    """Read (..., SETTLE_OUTPUTS) network outputs; dt_s (...,) seconds since the last frame, 0 on the first."""
+    moves, gains = OTHERS * 3 + 3, OTHERS + 1
+    frames = (dt_s * 30).clamp(min=0.0, max=6.0).unsqueeze(-1).unsqueeze(-1)
+    unit = torch.tensor([STEP_M] * OTHERS + [ROOT_STEP_M], dtype=output.dtype, device=output.device).unsqueeze(-1)
+    step_m = output[..., :moves].unflatten(-1, (JOINTS, 3)) * unit * frames
+    gain = torch.sigmoid(output[..., moves : moves + gains] + 1.5).unsqueeze(-1)
+    first = (dt_s <= 0).to(output.dtype).unsqueeze(-1).unsqueeze(-1)
+    log_ratio = 0.5 * torch.tanh(output[..., moves + gains :])
+    log_ratio = (log_ratio + log_ratio[..., MIRROR]) / 2
+    typical = torch.tensor(TYPICAL_BONE_M, dtype=output.dtype, device=output.device)
+    return Advice(step_m, gain + first * (1 - gain), typical * torch.exp(log_ratio))
+
+
+def settle_states() -> tuple[StateSpec, ...]:
+    """Return the states of the step: the last filtered joints with the root, bone lengths, and frames they count."""
+    return (
+        StateSpec("placed", "placed_out", (PEOPLE, JOINTS, 3), "float32"),
+        StateSpec("bone_m", "bone_m_out", (PEOPLE, OTHERS), "float32"),
+        StateSpec("bone_frames", "bone_frames_out", (PEOPLE, 1), "float32"),
+    )
+
+
+def settle_step(
+    found: Tensor, advice: Advice, keep: Tensor, placed: Tensor, bone_m: Tensor, bone_frames: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Settle one frame.
+
+    Args:
+        found: (P, 17, 3) metres, camera axes: the 16 joints about the pelvis found in this frame, then the root.
+        advice: Of this frame.
+        keep: (P,) 0 where the states are to be forgotten.
+        placed: State (P, 17, 3), the last filtered joints and root.
+        bone_m: State (P, 16), the running mean of the bone lengths.
+        bone_frames: State (P, 1), how many frames that mean counts.
+
+    Returns:
+        xyz_m (P, 17, 3), root_m (P, 3) and the new states.
+    """
+    kept = keep.reshape(-1, 1) > 0.5
+    gain = torch.where(kept.unsqueeze(-1), advice.gain, torch.ones_like(advice.gain))
+    placed = torch.where(kept.unsqueeze(-1), placed, found)
+    placed = gain * found + (1 - gain) * (placed + advice.step_m)
+    frames = torch.where(kept, bone_frames, torch.zeros_like(bone_frames)).clamp(max=LONGEST_MEMORY - 1) + 1
+    bone_m = torch.where(kept, bone_m, advice.bone_m)
+    bone_m = bone_m + (advice.bone_m - bone_m) / frames
+    return with_bones(placed[:, :OTHERS], bone_m), placed[:, OTHERS], placed, bone_m, frames
+
+
+def settle_sequence(found: Tensor, advice: Advice) -> tuple[Tensor, Tensor]:
+    """Settle whole sequences from no history: found (B, T, 17, 3) as in `settle_step`.
+
+    Returns:
+        xyz_m (B, T, 17, 3) and root_m (B, T, 3); sequences of at most LONGEST_MEMORY frames.
+    """
+    drawn, kept = advice.gain * found, 1 - advice.gain
+    pushed = kept * advice.step_m + drawn
+    placed = [found[:, 0]]
+    for now, share in zip(pushed.unbind(1)[1:], kept.unbind(1)[1:], strict=True):
+        placed.append(torch.addcmul(now, share, placed[-1]))
+    joints = torch.stack(placed, 1)
+    frames = torch.arange(1, found.shape[1] + 1, dtype=found.dtype, device=found.device).reshape(1, -1, 1)
+    bone_m = advice.bone_m.cumsum(1) / frames
+    return with_bones(joints[:, :, :OTHERS], bone_m), joints[:, :, OTHERS]
+
+
+def with_bones(joints: Tensor, bone_m: Tensor) -> Tensor:
+    """Give a skeleton these bone lengths, keeping the directions of its bones.
+
+    Args:
+        joints: (..., 16, 3) joints about the pelvis, without it.
+        bone_m: (..., 16) lengths, by the bone's far joint.
+
+    Returns:
+        (..., 17, 3) joints about the pelvis.
+    """
+    whole = torch.cat([torch.zeros_like(joints[..., :1, :]), joints], -2)
+    bone = joints - whole[..., PARENT, :]
+    length = torch.sqrt((bone * bone).sum(-1, keepdim=True) + 1e-8)
+    bone = bone / length * bone_m.unsqueeze(-1)
+    out = [torch.zeros_like(bone[..., 0, :])]
+    for joint, parent in enumerate(PARENT, 1):
+        out.append(out[parent] + bone[..., joint - 1, :])
+    return torch.stack(out, -2)
