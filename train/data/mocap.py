@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engines.skeletons import H36M17
+from train.data.limbs import exchanged
 
 Float = npt.NDArray[np.float32]
 
@@ -92,8 +93,7 @@ def load_motion(folder: Path, split: str, idle_share: float = 0.12) -> Motion:
 
 
 def sample_takes(motion: Motion, rng: np.random.Generator, people: int, length: int) -> Take:
-    """Draw random stretches of motion with random frame rate (15..60 Hz, some uneven), speed, side and body."""
-    clips = rng.choice(len(motion.fps), people, p=motion.weight)
+    """Draw random motion with random frame rate (15..60 Hz, some uneven), speed, side and body, others' limbs."""
     even = rng.choice(COMMON_FPS, people)
     fps = np.where(rng.random(people) < 0.6, even, rng.uniform(15, 60, people))
     dt_s = np.repeat(1 / fps[:, None], length, 1)
@@ -104,16 +104,24 @@ def sample_takes(motion: Motion, rng: np.random.Generator, people: int, length: 
     dt_s[:, 0] = 0
     speed = rng.uniform(0.8, 1.2, (people, 1))
     seconds = np.cumsum(dt_s * speed, 1)
+    xyz_m = exchanged(_stretches(motion, rng, seconds), _stretches(motion, rng, seconds), rng)
+    size = rng.uniform(0.85, 1.1, people)
+    groups = rng.uniform(0.9, 1.1, (people, len(BONE_GROUPS)))
+    xyz_m = rebuilt(xyz_m, (groups * size[:, None]).astype(np.float32))
+    return Take(xyz_m, dt_s.astype(np.float32), (STATURE_M * size).astype(np.float32))
+
+
+def _stretches(motion: Motion, rng: np.random.Generator, seconds: npt.NDArray[np.float64]) -> Float:
+    """Return (B, T, 17, 3) stretches of random clips, half of them mirrored, at times (B, T) from random beginnings."""
+    people = len(seconds)
+    clips = rng.choice(len(motion.fps), people, p=motion.weight)
     whole = np.diff(motion.clip_start)[clips] / motion.fps[clips]
     begin = rng.random(people) * np.maximum(whole - seconds[:, -1], 0)
     begin += np.where(whole < seconds[:, -1], rng.random(people) * whole, 0)
     xyz_m = resample(motion, clips, begin[:, None] + seconds)
     swapped = rng.random(people) < 0.5
     xyz_m[swapped] = mirrored(xyz_m[swapped])
-    size = rng.uniform(0.85, 1.1, people)
-    groups = rng.uniform(0.9, 1.1, (people, len(BONE_GROUPS)))
-    xyz_m = rebuilt(xyz_m, (groups * size[:, None]).astype(np.float32))
-    return Take(xyz_m, dt_s.astype(np.float32), (STATURE_M * size).astype(np.float32))
+    return xyz_m
 
 
 def even_takes(motion: Motion, length: int, fps: float, clips: Iterator[int] | range) -> Take:
