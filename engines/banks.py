@@ -15,13 +15,14 @@ from typing import Any, Protocol
 import numpy as np
 
 from engines.cuda import Driver, PinnedArray
+from engines.errors import EngineError
 from engines.spec import PEOPLE, EngineSpec, TensorSpec
 
 Recorder = Callable[[Any, Callable[[], None]], "int | None"]
 
 
-class LoadedPlan(Protocol):
-    """What a bank needs of a deserialised engine; see `engines.trt`."""
+class Loaded(Protocol):
+    """What a bank needs of a deserialised engine; see `engines.loaded`."""
 
     spec: EngineSpec
     people: tuple[int, ...]
@@ -46,7 +47,7 @@ class _Lane:
 class Bank:
     """Buffers for as many rows as the largest profile has, and the lanes that work on them."""
 
-    def __init__(self, loaded: LoadedPlan, driver: Driver, capacity: int, record: Recorder) -> None:
+    def __init__(self, loaded: Loaded, driver: Driver, capacity: int, record: Recorder) -> None:
         """Allocate.
 
         Args:
@@ -61,14 +62,24 @@ class Bank:
         self._inputs = (*self.spec.inputs, *keep)
         self.host: dict[str, PinnedArray] = {}
         self._device: dict[str, int] = {}
-        for tensor in (*self._inputs, *self.spec.outputs):
-            shape = tuple(capacity if s == PEOPLE else int(s) for s in tensor.shape)
-            self.host[tensor.name] = driver.pinned(shape, tensor.dtype)
-            self._device[tensor.name] = driver.allocate(self.host[tensor.name].array.nbytes)
         self.state_bytes = [_row_bytes(s.shape, s.dtype) for s in self.spec.states]
-        self._states = [[driver.allocate(capacity * n) for n in self.state_bytes] for _ in "AB"]
+        self._states: tuple[list[int], list[int]] = ([], [])
         self._phase = 0  # which set the next frame reads
         self._lanes: dict[tuple[int, int], _Lane] = {}
+        try:
+            self._allocate(capacity)
+        except EngineError:
+            self.close()
+            raise
+
+    def _allocate(self, capacity: int) -> None:
+        for tensor in (*self._inputs, *self.spec.outputs):
+            shape = tuple(capacity if s == PEOPLE else int(s) for s in tensor.shape)
+            self.host[tensor.name] = self._driver.pinned(shape, tensor.dtype)
+            self._device[tensor.name] = self._driver.allocate(self.host[tensor.name].array.nbytes)
+        for addresses in self._states:
+            for nbytes in self.state_bytes:
+                addresses.append(self._driver.allocate(capacity * nbytes))
 
     def current(self, state: int) -> int:
         """Return the address of the state that the next frame reads."""

@@ -1,9 +1,7 @@
 """How fast engines are: latency per model, number of people and way of running, as a table and as JSON.
 
 `python -m engines.bench` measures what is there: ONNX Runtime everywhere; TensorRT, plain and with CUDA
-graphs, where there is a GPU. On a GPU machine this is the whole table of a release:
-
-    posestream build --all && python -m engines.bench --all --json bench_gpu.json
+graphs, where there is a GPU; with --streams also many streams at once. `engines.gpu_session` runs all of it.
 """
 
 from __future__ import annotations
@@ -12,34 +10,31 @@ import argparse
 import json
 import platform
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from engines.errors import EngineError
-from engines.parity import Frames, recorded_frames
+from engines.floor import Rates, rates_of, work_of
+from engines.latency import Timing, measure, measure_streams
+from engines.parity import recorded_frames
 from engines.runtime import WEIGHTS_DIR, Engine, find_weights, open_engine
-
-WARM_UP = 10
-
-
-@dataclass(frozen=True)
-class Timing:
-    """Milliseconds of one call, host to host: upload, network and download included."""
-
-    runs: int
-    p50_ms: float
-    p95_ms: float
-    p99_ms: float
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table; `mode` is "cpu", "plain" or "graph"; `floor_share` how near to what memory allows."""
+    """One line of the table.
+
+    Attributes:
+        model, precision, backend: What ran, on what.
+        mode: "cpu", "plain" or "graph".
+        people: Rows of each frame.
+        timing: Of one call.
+        floor_ms: The least time that the GPU's memory and arithmetic allow; None where they are not known.
+        streams: How many ran at once.
+        frames_per_s: All streams together.
+    """
 
     model: str
     precision: str
@@ -47,51 +42,90 @@ class Row:
     mode: str
     people: int
     timing: Timing
-    floor_share: float | None
+    floor_ms: float | None = None
+    streams: int = 1
+    frames_per_s: float | None = None
+
+    @property
+    def floor_share(self) -> float | None:
+        """How near the median comes to the floor, 0..1."""
+        return None if self.floor_ms is None else self.floor_ms / self.timing.p50_ms
 
 
-def measure(engine: Engine, frames: Frames, runs: int) -> Timing:
-    """Time calls after a warm-up; the state goes on from frame to frame as in life."""
-    keys = range(len(next(iter(frames[0].values())))) if engine.spec.states else ()
-    times = []
-    for i in range(WARM_UP + runs):
-        frame = frames[i % len(frames)]
-        started = time.perf_counter()
-        engine.run(frame, keys)
-        times.append((time.perf_counter() - started) * 1e3)
-    p50, p95, p99 = np.percentile(times[WARM_UP:], [50, 95, 99]).round(4).tolist()
-    return Timing(runs, p50, p95, p99)
+@dataclass(frozen=True)
+class Wanted:
+    """What to measure.
+
+    Attributes:
+        backend: "ort" or "tensorrt".
+        people: Numbers of people; a finder is measured once.
+        streams: Numbers of streams at once, one person each; empty for none.
+        runs: Calls per figure.
+        rates: Of the GPU; None looks its name up.
+    """
+
+    backend: str = "tensorrt"
+    people: tuple[int, ...] = (1, 2, 4, 8)
+    streams: tuple[int, ...] = ()
+    runs: int = 300
+    rates: Rates | None = None
 
 
-def bench_model(model: str, backend: str, people: list[int], runs: int, bandwidth_gb_s: float) -> Iterator[Row]:
+def bench_model(model: str, wanted: Wanted) -> Iterator[Row]:
     """Measure one model on one backend.
 
-    Args:
-        model: Name or path.
-        backend: "ort" or "tensorrt".
-        people: Numbers of people to measure; a finder is measured once.
-        runs: Calls per figure.
-        bandwidth_gb_s: Of the GPU's memory; 0 = leave out the share of the floor.
+    Raises:
+        EngineError: If it cannot be loaded, or a graph could not be recorded: what ran without one is no "graph".
     """
-    engine = open_engine(model, backend)
-    # weights are read once per frame: no frame can take less than their bytes at the memory's speed
-    floor_ms = find_weights(model).stat().st_size / (bandwidth_gb_s * 1e6) if bandwidth_gb_s else 0.0
+    engine = open_engine(model, wanted.backend)
+    trouble = ""
     try:
-        for count in people if engine.spec.kind != "finder" else [1]:
-            frames = recorded_frames(engine.spec, count)
-            for mode in ("cpu",) if backend == "ort" else ("plain", "graph"):
-                if mode != "cpu":
-                    engine.use_graphs(mode == "graph")  # type: ignore[attr-defined]  # the TensorRT engine's own
-                timing = measure(engine, frames, runs)
-                share = floor_ms / timing.p50_ms if floor_ms else None
-                yield Row(engine.spec.name, engine.spec.precision, engine.backend, mode, count, timing, share)
+        for count in wanted.people if engine.spec.kind != "finder" else (1,):
+            for mode in ("cpu",) if wanted.backend == "ort" else ("plain", "graph"):
+                row = _measure_mode(engine, model, mode, count, wanted)
+                if isinstance(row, Row):
+                    yield row
+                else:
+                    trouble = row
     finally:
         engine.close()
+    for streams in wanted.streams:
+        yield _measure_many(model, streams, wanted)
+    if trouble:
+        raise EngineError(f"{model}: {trouble}")
+
+
+def _measure_mode(engine: Engine, model: str, mode: str, people: int, wanted: Wanted) -> Row | str:
+    """Return a line of the table, or why there is none."""
+    if mode != "cpu":
+        engine.use_graphs(mode == "graph")  # type: ignore[attr-defined]  # the TensorRT engine's own
+    timing = measure(engine, recorded_frames(engine.spec, people), wanted.runs)
+    if mode != "cpu" and engine.mode != mode:  # type: ignore[attr-defined]
+        return engine.backend
+    floor_ms = _floor_ms(engine, model, people, wanted)
+    return Row(engine.spec.name, engine.spec.precision, engine.backend, mode, people, timing, floor_ms)
+
+
+def _measure_many(model: str, streams: int, wanted: Wanted) -> Row:
+    engine = open_engine(model, wanted.backend)
+    spec, frames = engine.spec, recorded_frames(engine.spec, 1)
+    engine.close()
+    timing, fps, engines = measure_streams(lambda: open_engine(model, wanted.backend), frames, streams, wanted.runs)
+    mode = "cpu" if wanted.backend == "ort" else engines[0].mode  # type: ignore[attr-defined]
+    backend = engines[0].backend
+    return Row(spec.name, spec.precision, backend, mode, 1, timing, streams=streams, frames_per_s=round(fps, 1))
+
+
+def _floor_ms(engine: Engine, model: str, people: int, wanted: Wanted) -> float | None:
+    rates = wanted.rates or (rates_of(engine.backend) if wanted.backend == "tensorrt" else None)
+    return work_of(find_weights(model), people).floor_ms(rates, engine.spec.precision) if rates else None
 
 
 def goals(rows: list[Row]) -> list[str]:
     """Say whether the table meets what an H200 should: see the limits in the lines themselves."""
-    by = {(r.model, r.precision, r.mode, r.people): r.timing.p50_ms for r in rows if r.mode == "graph"}
+    by = {
+        (r.model, r.precision, r.mode, r.people): r.timing.p50_ms for r in rows if r.mode == "graph" and r.streams == 1
+    }
     lines = []
     for precision in ("fp32", "fp16", "int8"):
         pair = [ms for (m, p, _, n), ms in by.items() if p == precision and n == 1 and ("tce64" in m or "tcn" in m)]
@@ -113,36 +147,51 @@ def _verdict(what: str, value: float, limit: float, unit: str) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; return the exit code."""
+    parser = _parser()
+    options = parser.parse_args(argv)
+    models = options.models + (all_models(options.backend) if options.all else [])
+    if not models:
+        parser.error("name at least one MODEL, or use --all")
+    rates = Rates(options.bandwidth, dict.fromkeys(("fp32", "fp16", "int8"), options.tflops or 1e9))
+    wanted = Wanted(
+        options.backend,
+        tuple(options.people),
+        tuple(options.streams),
+        options.runs,
+        rates if options.bandwidth else None,
+    )
+    rows: list[Row] = []
+    troubles: list[str] = []
+    for model in models:
+        try:
+            for row in bench_model(model, wanted):
+                rows.append(row)
+                _say(_line(row))
+        except EngineError as error:  # the others are still worth measuring
+            troubles.append(str(error))
+            sys.stderr.write(f"error: {error}\n")
+    if options.json:
+        options.json.write_text(json.dumps(_document(rows, troubles), indent=1))
+    for line in goals(rows):
+        _say(line)
+    return 1 if troubles else 0
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m engines.bench", description="Latency of models on this machine.")
     parser.add_argument("models", nargs="*", metavar="MODEL", help="name of a shipped model or path of an .onnx file")
     parser.add_argument("--all", action="store_true", help="every shipped model, and every converted one in the cache")
     parser.add_argument("--backend", choices=("ort", "tensorrt"), default="tensorrt")
     parser.add_argument("--people", type=int, nargs="+", default=[1, 2, 4, 8])
+    parser.add_argument("--streams", type=int, nargs="*", default=[], help="also so many at once, e.g. 1 2 4 8 16 32")
     parser.add_argument("--runs", type=int, default=300, help="calls per figure (default: %(default)s)")
-    parser.add_argument("--bandwidth", type=float, default=0.0, help="GPU memory bandwidth in GB/s (H200: 4800)")
+    parser.add_argument("--bandwidth", type=float, default=0.0, help="GB/s of a GPU that engines.floor does not know")
+    parser.add_argument("--tflops", type=float, default=0.0, help="its arithmetic, in 1e12 operations/s")
     parser.add_argument("--json", type=Path, help="write the table here too")
-    options = parser.parse_args(argv)
-    models = options.models + (_all_models(options.backend) if options.all else [])
-    if not models:
-        parser.error("name at least one MODEL, or use --all")
-    rows: list[Row] = []
-    failed = False
-    for model in models:
-        try:
-            for row in bench_model(model, options.backend, options.people, options.runs, options.bandwidth):
-                rows.append(row)
-                _say(_line(row))
-        except EngineError as error:  # the others are still worth measuring
-            failed = True
-            sys.stderr.write(f"error: {error}\n")
-    if options.json and rows:
-        options.json.write_text(json.dumps(_document(rows), indent=1))
-    for line in goals(rows):
-        _say(line)
-    return 1 if failed else 0
+    return parser
 
 
-def _all_models(backend: str) -> list[str]:
+def all_models(backend: str) -> list[str]:
     """Return every model there is, but for the int8 form of the other backend."""
     from engines.cache import cache_dir
 
@@ -152,13 +201,16 @@ def _all_models(backend: str) -> list[str]:
 
 
 def _line(row: Row) -> str:
-    t, share = row.timing, "" if row.floor_share is None else f"  {row.floor_share:4.0%} of the floor"
+    t = row.timing
+    more = "" if row.floor_share is None else f"  {row.floor_share:4.0%} of the floor"
+    more += "" if row.frames_per_s is None else f"  {row.streams} streams {row.frames_per_s:8.1f} frames/s"
     times = f"{t.p50_ms:8.3f} {t.p95_ms:8.3f} {t.p99_ms:8.3f}"
-    return f"{row.model:28} {row.precision:5} {row.mode:6} people {row.people}  ms p50 p95 p99 {times}{share}"
+    return f"{row.model:28} {row.precision:5} {row.mode:6} people {row.people}  ms p50 p95 p99 {times}{more}"
 
 
-def _document(rows: list[Row]) -> dict[str, Any]:
-    return {"machine": platform.platform(), "rows": [asdict(r) for r in rows], "goals": goals(rows)}
+def _document(rows: list[Row], troubles: list[str]) -> dict[str, Any]:
+    lines = [{**asdict(r), "floor_share": r.floor_share} for r in rows]
+    return {"machine": platform.platform(), "rows": lines, "goals": goals(rows), "troubles": troubles}
 
 
 def _say(line: str) -> None:

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from engines.cache import EngineCache, cache_dir
-from engines.cuda import Driver
+from engines.cuda import Gpu, find_gpu
 from engines.errors import EngineError
-from engines.modelfile import ModelFile, read_model
-from engines.obtain import Verify, obtain, plan_key, prove
+from engines.modelfile import read_model
+from engines.obtain import Loader, obtain, plan_key
 from engines.plan import PlanOptions, Progress, Toolkit, find_tensorrt
 from engines.runtime import WEIGHTS_DIR, find_weights
 
@@ -47,15 +47,15 @@ def variant(model: str, precision: str) -> Path:
     raise EngineError(f"{trouble.format(name)}; make it with: python -m train.tasks.precision {model}")
 
 
-def build_one(path: Path, options: PlanOptions, cache: EngineCache, toolkit: Toolkit, driver: Driver | None) -> str:
+def build_one(path: Path, options: PlanOptions, cache: EngineCache, toolkit: Toolkit, gpu: Gpu | None) -> str:
     """Build the engine of one model if the cache has none that fits; return a line that says what came of it.
 
     Raises:
         EngineError: If it cannot be built or does not compute what it should.
     """
     model = read_model(path)
-    key = plan_key(model, toolkit, driver, options)
-    verify = _verifier(model, toolkit, driver, cache) if driver is not None else None
+    key = plan_key(model, toolkit, gpu, options)
+    verify = Loader(model, key, toolkit, cache, _say).verify if gpu is not None else None
     started = time.monotonic()
     with _progress_bar(path.stem) as progress:
         obtained = obtain(model, key, toolkit, cache, _say, progress, verify)
@@ -63,15 +63,9 @@ def build_one(path: Path, options: PlanOptions, cache: EngineCache, toolkit: Too
     if not obtained.fresh:
         return f"{path.stem}: ready, {size} (built before)"
     line = f"{path.stem}: built in {obtained.facts['build_s']:.1f} s, {size}"
-    if driver is None:
+    if gpu is None:
         return f"{line}; not run: there is no NVIDIA driver here, so this checks the model only"
     return f"{line}; ready after {time.monotonic() - started:.1f} s"
-
-
-def _verifier(model: ModelFile, toolkit: Toolkit, driver: Driver, cache: EngineCache) -> Verify:
-    from engines.trt import TrtEngine
-
-    return lambda plan: prove(TrtEngine(model, plan, toolkit, driver), model.path, _say)
 
 
 @contextmanager
@@ -159,9 +153,9 @@ def _build_all(models: list[str], precisions: list[str], options: PlanOptions, c
     paths = [variant(model, precision) for model in models for precision in precisions]
     toolkit = find_tensorrt()
     try:
-        driver: Driver | None = Driver()
+        gpu: Gpu | None = find_gpu()
     except EngineError:
-        driver = None  # each line says so; the full TensorRT will refuse, the RTX flavour builds all the same
+        gpu = None  # each line says so; the full TensorRT will refuse, the RTX flavour builds all the same
     for path in paths:
-        sys.stdout.write(build_one(path, options, cache, toolkit, driver) + "\n")
+        sys.stdout.write(build_one(path, options, cache, toolkit, gpu) + "\n")
         sys.stdout.flush()

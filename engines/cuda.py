@@ -207,6 +207,17 @@ class Driver:
         self.call("cuStreamDestroy_v2", self.stream)
 
 
+def find_gpu() -> Gpu:
+    """Return the GPU that engines would run on.
+
+    Raises:
+        CudaError: If there is no driver or no GPU; the message says which.
+    """
+    driver = Driver()
+    driver.close()
+    return driver.gpu
+
+
 @dataclass(frozen=True)
 class PinnedArray:
     """A page-locked numpy array and its address."""

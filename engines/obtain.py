@@ -7,14 +7,15 @@ engine. Whatever is wrong with the cache costs a rebuild or a line of text, neve
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from engines.cache import CacheError, EngineCache, PlanKey, Say
-from engines.cuda import Driver
+from engines.cuda import Driver, Gpu, find_gpu
 from engines.errors import EngineError
 from engines.modelfile import ModelFile, read_model
 from engines.plan import PlanOptions, Progress, Toolkit, build_plan, find_tensorrt
@@ -26,6 +27,10 @@ Verify = Callable[[bytes], dict[str, Any]]
 SPEED_RUNS = 100
 
 
+class NoEngineYet(EngineError):
+    """GPU and TensorRT are there, but no engine that fits: it would have to be built."""
+
+
 @dataclass(frozen=True)
 class Obtained:
     """A plan, whether it was built just now, and what is known of it."""
@@ -35,9 +40,8 @@ class Obtained:
     facts: dict[str, Any]
 
 
-def plan_key(model: ModelFile, toolkit: Toolkit, driver: Driver | None, options: PlanOptions) -> PlanKey:
+def plan_key(model: ModelFile, toolkit: Toolkit, gpu: Gpu | None, options: PlanOptions) -> PlanKey:
     """Return what the plan of a model depends on, here."""
-    gpu = driver.gpu if driver is not None else None
     dynamic = any(PEOPLE in t.shape for t in model.spec.inputs)
     return PlanKey(
         model=model.path.stem,
@@ -101,6 +105,40 @@ def obtain(
     return Obtained(plan, True, facts)
 
 
+@dataclass(frozen=True)
+class Loader:
+    """Loads and proves plans of one model on this machine's GPU; each engine has a stream of its own.
+
+    Attributes:
+        model: The model file.
+        key: Of its plan.
+        toolkit: From `find_tensorrt`.
+        cache: Where kernels that TensorRT-RTX compiles at run time are kept, beside the plan.
+        say: Gets the line that says what the proof found.
+    """
+
+    model: ModelFile
+    key: PlanKey
+    toolkit: Toolkit
+    cache: EngineCache
+    say: Say
+
+    def load(self, plan: bytes) -> Engine:
+        """Return a running engine.
+
+        Raises:
+            EngineError: If TensorRT refuses the plan.
+        """
+        from engines.trt import TrtEngine
+
+        jit = self.cache.folder / f"{self.key.stem}.jit"
+        return TrtEngine(self.model, plan, self.toolkit, Driver(), jit_cache=jit)
+
+    def verify(self, plan: bytes) -> dict[str, Any]:
+        """Prove a new plan for every number of people it was built for; see `prove`."""
+        return prove(self.load(plan), self.model.path, self.key.people, self.say)
+
+
 def open_tensorrt(path: Path, say: Say, build: bool = True) -> Engine:
     """Load a model on the GPU.
 
@@ -110,59 +148,63 @@ def open_tensorrt(path: Path, say: Say, build: bool = True) -> Engine:
         build: Build the engine if the cache has none that fits, and again if TensorRT refuses what it has.
 
     Raises:
+        NoEngineYet: Without `build`, if there is none that fits.
         EngineError: If there is no GPU, no TensorRT, or no engine that computes what it should.
     """
-    from engines.trt import TrtEngine
-
-    driver, toolkit, model, cache = Driver(), find_tensorrt(), read_model(path), EngineCache()
-    key = cache.resolve(plan_key(model, toolkit, driver, PlanOptions()))
-    jit = cache.folder / f"{key.stem}.jit"
-
-    def load(plan: bytes) -> TrtEngine:
-        return TrtEngine(model, plan, toolkit, driver, jit_cache=jit)
-
-    def verify(plan: bytes) -> dict[str, Any]:
-        return prove(load(plan), path, say)
-
+    gpu, toolkit, model, cache = find_gpu(), find_tensorrt(), read_model(path), EngineCache()
+    key = cache.resolve(plan_key(model, toolkit, gpu, PlanOptions()))
+    loader = Loader(model, key, toolkit, cache, say)
     if not build:
         plan, reason = cache.load(key)
         if plan is None:
             why = f" ({reason})" if reason else ""
-            raise EngineError(f"no engine for this GPU yet{why}: posestream build {model.path.stem}")
-        return load(plan)
-    obtained = obtain(model, key, toolkit, cache, say, verify=verify)
+            raise NoEngineYet(f"no engine for this GPU yet{why}: posestream build {model.path.stem}")
+        return loader.load(plan)
+    obtained = obtain(model, key, toolkit, cache, say, verify=loader.verify)
     try:
-        return load(obtained.plan)
+        return loader.load(obtained.plan)
     except EngineError as error:
         if obtained.fresh:
             raise
-        obtained = obtain(model, key, toolkit, cache, say, verify=verify, rebuild=f"it was refused ({error})")
-        return load(obtained.plan)
+        obtained = obtain(model, key, toolkit, cache, say, verify=loader.verify, rebuild=f"it was refused ({error})")
+        return loader.load(obtained.plan)
 
 
-def prove(engine: Engine, path: Path, say: Say) -> dict[str, Any]:
+def prove(engine: Engine, path: Path, people: tuple[int, ...], say: Say) -> dict[str, Any]:
     """Compare a new engine with ONNX Runtime on recorded input, time it, and close it.
 
+    Args:
+        engine: The engine.
+        path: Its .onnx file.
+        people: The numbers of people it was built for, each of which is proven; empty for a model without people.
+        say: Gets one line with the worst of each output.
+
     Returns:
-        Facts for the cache: the differences and the speed.
+        Facts for the cache: the differences for each number of people, and the speed.
 
     Raises:
         EngineError: If an output differs by more than the model's precision allows.
     """
-    from engines.bench import measure
+    from engines.latency import measure
     from engines.ort import OrtEngine
-    from engines.parity import compare, recorded_frames
+    from engines.parity import compare, proof_frames, recorded_frames
 
-    reference = OrtEngine(path)
+    found = []
     try:
-        frames = recorded_frames(engine.spec, 1 if engine.spec.kind == "finder" else 2)
-        found = compare(reference, engine, frames)
+        reference = OrtEngine(path, os.cpu_count() or 1)
+        for count in people or (1,):
+            each = compare(reference, engine, proof_frames(engine.spec, count))
+            found += [replace(d, people=count) for d in each]
+        reference.close()
         speed = measure(engine, recorded_frames(engine.spec, 1), SPEED_RUNS)
     finally:
-        reference.close()
         engine.close()
-    text = ", ".join(str(d) for d in found)
-    if not all(d.good for d in found):
+    bad = [d for d in found if not d.good]
+    if bad:
+        text = ", ".join(f"{d} for {d.people} people" for d in bad)
         raise EngineError(f"the engine of {path} does not compute what ONNX Runtime computes: {text}; not used")
-    say(f"{engine.spec.name}: same as ONNX Runtime: {text}; {speed.p50_ms:.2f} ms per frame for one person")
+    worst = [max((d for d in found if d.output == t.name), key=lambda d: d.worst) for t in engine.spec.outputs]
+    counts = f" for {', '.join(map(str, people))} people" if people else ""
+    text = ", ".join(map(str, worst))
+    say(f"{engine.spec.name}: same as ONNX Runtime{counts}: {text}; {speed.p50_ms:.2f} ms per frame for one person")
     return {"parity": [asdict(d) for d in found], "speed": asdict(speed), "backend": engine.backend}

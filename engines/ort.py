@@ -11,7 +11,7 @@ import onnxruntime as ort
 
 from engines.errors import EngineError, TensorShapeError
 from engines.modelfile import read_model
-from engines.runtime import Arrays, checked_input
+from engines.runtime import Arrays, Carried, checked_carried, checked_input
 from engines.spec import EngineSpec, StateSpec, TensorSpec
 
 _DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(uint8)": "uint8", "tensor(int64)": "int64"}
@@ -71,6 +71,18 @@ class OrtEngine:
             self._keys = keys
         return np.array([key in known and key not in reset for key in keys], np.float32)
 
+    def carried(self) -> Carried:
+        """Return the state of every key; see `engines.runtime.Engine.carried`."""
+        return {key: self._state.row(i) for i, key in enumerate(self._keys)}
+
+    def adopt(self, carried: Carried) -> None:
+        """Go on from another engine's state; see `engines.runtime.Engine.adopt`."""
+        rows = checked_carried(self.spec, carried)
+        self._state.gather([None] * len(rows))
+        self._keys = tuple(rows)
+        for i, states in enumerate(rows.values()):
+            self._state.put(i, states)
+
     def close(self) -> None:
         """Free the session and the state."""
         del self._session
@@ -98,6 +110,15 @@ class _StateSets:
             read.append(array)
         self._read = [ort.OrtValue.ortvalue_from_numpy(a) for a in read]
         self._write = [ort.OrtValue.ortvalue_from_numpy(np.zeros_like(a)) for a in read]
+
+    def row(self, row: int) -> dict[str, npt.NDArray[np.generic]]:
+        """Return a copy of one person's states by name."""
+        return {s.input: v.numpy()[row].copy() for s, v in zip(self._specs, self._read, strict=True)}
+
+    def put(self, row: int, states: list[npt.NDArray[np.generic]]) -> None:
+        """Overwrite one person's states."""
+        for value, state in zip(self._read, states, strict=True):
+            value.numpy()[row] = state
 
     def bind(self, binding: ort.IOBinding) -> None:
         for spec, read, write in zip(self._specs, self._read, self._write, strict=True):

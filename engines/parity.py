@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from engines.errors import EngineError
 from engines.runtime import WEIGHTS_DIR, Engine
-from engines.spec import EngineSpec
+from engines.spec import PEOPLE, EngineSpec
 
 RECORDING = WEIGHTS_DIR / "recording.npz"
 SURE = 0.3  # joints below this score may sit on another peak after a rounding; they are not compared
@@ -28,13 +28,23 @@ Frames = list[dict[str, npt.NDArray[Any]]]
 
 @dataclass(frozen=True)
 class Difference:
-    """Of one output: the largest difference, its unit, the largest allowed (None = stated only), and the verdict."""
+    """How far two engines are apart in one output.
+
+    Attributes:
+        output: Its name.
+        worst: The largest difference.
+        unit: Of `worst`.
+        limit: The largest that is allowed; None = stated only.
+        good: The verdict.
+        people: How many people there were.
+    """
 
     output: str
     worst: float
     unit: str
     limit: float | None
     good: bool
+    people: int = 1
 
     def __str__(self) -> str:
         allowed = "" if self.limit is None else f" (allowed {self.limit:.2g})"
@@ -71,6 +81,12 @@ def recorded_frames(spec: EngineSpec, people: int, path: Path = RECORDING) -> Fr
     return [{name: a[[(t + o) % length for o in offsets]] for name, a in recorded.items()} for t in range(length)]
 
 
+def proof_frames(spec: EngineSpec, people: int) -> Frames:
+    """Return what a new engine is proven on: the whole recording for up to two people, a third of it for more."""
+    frames = recorded_frames(spec, people)
+    return frames if people <= 2 else frames[: max(1, len(frames) // 3)]
+
+
 def _unpack(jpeg: npt.NDArray[np.uint8], size_hw: Sequence[int | str]) -> npt.NDArray[np.uint8]:
     """Decode a strip of pictures (T stacked; the first 8 bytes are T) and bring them to the model's size, RGB."""
     import cv2  # late: engines imports only numpy at import time
@@ -81,10 +97,14 @@ def _unpack(jpeg: npt.NDArray[np.uint8], size_hw: Sequence[int | str]) -> npt.ND
     return np.stack([cv2.resize(p, (width, height), interpolation=cv2.INTER_AREA) for p in pictures])
 
 
+def count_people(spec: EngineSpec, frame: dict[str, npt.NDArray[Any]]) -> int:
+    """Return how many people a frame of inputs has; 1 for a model without a people axis."""
+    return next((len(frame[t.name]) for t in spec.inputs if t.shape[:1] == (PEOPLE,)), 1)
+
+
 def walk(engine: Engine, frames: Frames) -> list[dict[str, npt.NDArray[Any]]]:
     """Run an engine through the frames, each person from a fresh state; return its outputs per frame."""
-    people = len(next(iter(frames[0].values())))
-    keys = range(people) if engine.spec.states else ()
+    keys = range(count_people(engine.spec, frames[0])) if engine.spec.states else ()
     return [engine.run(f, keys, set(keys) if t == 0 else ()) for t, f in enumerate(frames)]
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,8 @@ BACKENDS = ("auto", "ort", "tensorrt")
 _LOG = logging.getLogger(__name__)
 
 Arrays = Mapping[str, npt.NDArray[np.generic]]
+Carried = dict[Hashable, dict[str, npt.NDArray[Any]]]
+"""The memory of an engine: for every key, by name of the state's input, one row without the people axis."""
 
 
 class Engine(Protocol):
@@ -54,6 +56,18 @@ class Engine(Protocol):
         """
         ...
 
+    def carried(self) -> Carried:
+        """Return a copy of the state of every key of the last call."""
+        ...
+
+    def adopt(self, carried: Carried) -> None:
+        """Go on from the state of another engine of the same model; what this one held is forgotten.
+
+        Raises:
+            TensorShapeError: If a state is missing or has the wrong shape or dtype.
+        """
+        ...
+
     def close(self) -> None:
         """Free the model."""
         ...
@@ -78,6 +92,18 @@ def checked_input(spec: TensorSpec, inputs: Arrays, rows: int | None) -> npt.NDA
     if array.shape != want or array.dtype != np.dtype(spec.dtype):
         raise TensorShapeError(f"{spec.name} must be {want} {spec.dtype}, got {array.shape} {array.dtype}")
     return array
+
+
+def checked_carried(spec: EngineSpec, carried: Carried) -> dict[Hashable, list[npt.NDArray[Any]]]:
+    """Return each key's states in the order of the spec, contiguous, after checking them.
+
+    Raises:
+        TensorShapeError: If one is missing or has the wrong shape or dtype.
+    """
+    return {
+        key: [checked_input(TensorSpec(s.input, s.shape[1:], s.dtype), rows, None) for s in spec.states]
+        for key, rows in carried.items()
+    }
 
 
 def find_weights(model: str) -> Path:

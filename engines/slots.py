@@ -68,6 +68,10 @@ class SlotTable:
         keep[rows] = [key in known and key not in reset for key in keys]
         return Assignment(rows, keep, tuple(moves), sizes)
 
+    def known(self) -> dict[Hashable, int]:
+        """Return the row of every key of the last call."""
+        return dict(self._rows)
+
     def _sizes_for(self, people: int) -> tuple[int, ...]:
         full, rest = divmod(people, self.capacity)
         last = tuple(next(s for s in self.sizes if s >= rest) for _ in range(rest > 0))

@@ -18,7 +18,7 @@ from engines.finder import Finder
 from engines.geometry import default_focal_px
 from engines.lifter import Lifter
 from engines.ort import OrtEngine
-from engines.runtime import Arrays, Engine, find_weights
+from engines.runtime import Arrays, Carried, Engine, find_weights
 
 Inputs = list[dict[str, npt.NDArray[Any]]]
 Image = npt.NDArray[np.uint8]
@@ -38,6 +38,14 @@ class TappedEngine:
         if keys or not self.spec.states:
             self.inputs.append({name: np.array(array) for name, array in inputs.items()})
         return self.engine.run(inputs, keys, reset)
+
+    def carried(self) -> Carried:
+        """Return the state of every key."""
+        return self.engine.carried()
+
+    def adopt(self, carried: Carried) -> None:
+        """Go on from another engine's state."""
+        self.engine.adopt(carried)
 
     def close(self) -> None:
         """Free the model."""

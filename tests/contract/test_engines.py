@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from engines.errors import EngineError, TensorShapeError
+from engines.ort import OrtEngine
 from engines.runtime import find_weights, open_engine
 from tests.engines.gpu import GPU
 from tests.engines.standin import open_standin
@@ -108,6 +109,31 @@ def test_any_number_of_people_comes_and_goes(lifter):
 def test_twin_keys_are_refused(lifter):
     with pytest.raises(TensorShapeError, match="distinct"):
         lifter.run(feed(2), [1, 1])
+
+
+def test_the_state_can_be_carried_to_another_engine(lifter, tmp_path):
+    """Key by key, whatever the order and the number, into an engine that is in the middle of something else."""
+    other = OrtEngine(counting_lifter(tmp_path / "other.onnx"))
+    for _ in range(3):
+        counts(lifter, [1, 2, 3])
+    counts(lifter, [3, 1])
+    carried = lifter.carried()
+    assert set(carried) == {1, 3}
+    counts(other, [1, 7])
+    other.adopt(carried)
+    assert counts(other, [7, 3, 1, 2]) == [1, 5, 5, 1]
+    counts(lifter, list(range(5)))
+    lifter.adopt({key: other.carried()[key] for key in (2, 3)})
+    assert counts(lifter, [1, 2, 3]) == [1, 2, 6]
+    lifter.adopt({})
+    assert counts(lifter, [2]) == [1]
+
+
+def test_a_foreign_state_is_refused(lifter):
+    with pytest.raises(TensorShapeError, match=r"count_in must be \(1, 1\) float32, got \(2,\)"):
+        lifter.adopt({"a": {"count_in": np.zeros(2, np.float32)}})
+    with pytest.raises(TensorShapeError, match="missing input 'count_in'"):
+        lifter.adopt({"a": {}})
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -1,8 +1,6 @@
-"""Stand-ins for the CUDA driver and for TensorRT, so that the GPU path runs where there is no GPU.
+"""A stand-in for TensorRT on the stand-in driver: the "network" is ONNX Runtime on the bound addresses.
 
-Device memory is host memory with checked bounds. The stream is lazy: nothing happens until somebody waits, so
-that a missing wait shows. Recording a graph stores the queued work; the "network" is ONNX Runtime reading and
-writing the bound addresses. What this cannot show: that the real libraries behave as their manuals say.
+What this cannot show: that the real library behaves as its manual says.
 """
 
 from __future__ import annotations
@@ -10,7 +8,6 @@ from __future__ import annotations
 import ctypes
 import json
 from collections import deque
-from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,123 +15,14 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 
-from engines.cuda import PROTOTYPES, Driver
+from engines.cuda import Driver
 from engines.modelfile import ModelFile, read_model
 from engines.plan import Toolkit
 from engines.trt import TrtEngine
+from tests.engines.standin_cuda import StandInCuda
 
-INVALID, CAPTURE_UNSUPPORTED = 1, 900
 NAMES = {"tensor(float)": "FLOAT", "tensor(float16)": "HALF", "tensor(uint8)": "UINT8", "tensor(int64)": "INT64"}
 NUMPY = {"FLOAT": np.float32, "HALF": np.float16, "UINT8": np.uint8, "INT64": np.int64}
-
-
-class StandInCuda:
-    """What `ctypes.CDLL("libcuda.so.1")` would give."""
-
-    def __init__(self) -> None:
-        self.memory: dict[int, Any] = {}
-        self.queued: list[Callable[[], None]] = []
-        self.recording: list[Callable[[], None]] | None = None
-        self.graphs: dict[int, list[Callable[[], None]]] = {}
-        self.launches = 0
-        self.can_record = True
-        for name in PROTOTYPES:
-            setattr(self, name, _Function(getattr(self, f"_{name}", lambda *a: 0)))
-
-    def put(self, work: Callable[[], None]) -> int:
-        (self.queued if self.recording is None else self.recording).append(work)
-        return 0
-
-    def inside(self, address: int, nbytes: int) -> bool:
-        return any(a <= address and address + nbytes <= a + len(m) for a, m in self.memory.items())
-
-    def _cuDriverGetVersion(self, out) -> int:
-        out._obj.value = 13000
-        return 0
-
-    def _cuDeviceGetName(self, buffer, length, device) -> int:
-        buffer.value = b"Stand-in GPU"
-        return 0
-
-    def _cuDeviceGetAttribute(self, out, attribute, device) -> int:
-        out._obj.value = {75: 9, 76: 0}[attribute]
-        return 0
-
-    def _cuStreamCreate(self, out, flags) -> int:
-        out._obj.value = 7
-        return 0
-
-    def _cuMemAlloc_v2(self, out, nbytes) -> int:
-        if self.recording is not None:
-            return CAPTURE_UNSUPPORTED
-        memory = (ctypes.c_ubyte * nbytes)(*[0xAA] * min(nbytes, 64))  # not zero: the driver promises nothing
-        self.memory[ctypes.addressof(memory)] = memory
-        out._obj.value = ctypes.addressof(memory)
-        return 0
-
-    _cuMemAllocHost_v2 = _cuMemAlloc_v2
-
-    def _cuMemFree_v2(self, address) -> int:
-        return 0 if self.memory.pop(address, None) is not None else INVALID
-
-    _cuMemFreeHost = _cuMemFree_v2
-
-    def _cuMemsetD8Async(self, address, value, nbytes, stream) -> int:
-        return self.put(lambda: ctypes.memset(address, value, nbytes)) if self.inside(address, nbytes) else INVALID
-
-    def _cuMemcpyDtoDAsync_v2(self, to, source, nbytes, stream) -> int:
-        if not (self.inside(to, nbytes) and self.inside(source, nbytes)) or stream != 7:
-            return INVALID
-        return self.put(lambda: ctypes.memmove(to, source, nbytes))
-
-    _cuMemcpyHtoDAsync_v2 = _cuMemcpyDtoHAsync_v2 = _cuMemcpyDtoDAsync_v2
-
-    def _cuStreamSynchronize(self, stream) -> int:
-        if self.recording is not None:
-            return CAPTURE_UNSUPPORTED
-        work, self.queued = self.queued, []
-        for step in work:
-            step()
-        return 0
-
-    def _cuStreamBeginCapture_v2(self, stream, mode) -> int:
-        self.recording = []
-        return 0
-
-    def _cuStreamEndCapture(self, stream, out) -> int:
-        number = 1000 + len(self.graphs)
-        self.graphs[number], self.recording = self.recording or [], None
-        out._obj.value = number
-        return 0 if self.can_record else CAPTURE_UNSUPPORTED
-
-    def _cuGraphInstantiateWithFlags(self, out, graph, flags) -> int:
-        out._obj.value = graph.value
-        return 0
-
-    def _cuGraphLaunch(self, graph, stream) -> int:
-        self.launches += 1
-        return self.put(lambda: [step() for step in self.graphs[graph]])
-
-    def _cuGetErrorName(self, status, out) -> int:
-        out._obj.value = {INVALID: b"CUDA_ERROR_INVALID_VALUE", CAPTURE_UNSUPPORTED: b"CUDA_ERROR_STREAM_CAPTURE"}[
-            status
-        ]
-        return 0
-
-
-class _Function:
-    """A callable with the attributes that ctypes functions have."""
-
-    argtypes: Any = None
-    restype: Any = None
-
-    def __init__(self, body: Callable[..., int]) -> None:
-        self.body = body
-
-    def __call__(self, *arguments: Any) -> int:
-        assert self.argtypes is not None
-        assert len(arguments) == len(self.argtypes)
-        return self.body(*arguments)
 
 
 class _Engine:
@@ -221,8 +109,7 @@ class _Context:
     def execute_async_v3(self, stream: int) -> bool:
         assert set(self.addresses) == set(self.engine.tensors)
         assert len(set(self.addresses.values())) == len(self.addresses), "a buffer is bound twice"
-        self.engine.cuda.put(self._run)
-        return stream == 7
+        return self.engine.cuda.put(self._run, stream) == 0
 
     def _run(self) -> None:
         feed = {name: self._view(name, shape).copy() for name, shape in self.shapes.items()}

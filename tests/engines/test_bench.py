@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import threading
 
 import pytest
 
-from engines.bench import Row, Timing, _all_models, goals, main, measure
+from engines.bench import Row, all_models, goals, main
+from engines.floor import KNOWN, work_of
+from engines.latency import Timing, measure, measure_streams
 from engines.ort import OrtEngine
 from engines.parity import recorded_frames
+from engines.runtime import WEIGHTS_DIR
 from tests.engines.gpu import REASON
 
 
@@ -34,7 +38,7 @@ def test_the_table_of_a_gpu(gpu, lifter_path, tmp_path, capsys):
 
 def test_goals_are_judged(lifter_path):
     def row(model, people, ms):
-        return Row(model, "fp16", "b", "graph", people, Timing(1, ms, ms, ms), None)
+        return Row(model, "fp16", "b", "graph", people, Timing(1, ms, ms, ms))
 
     lines = goals([row("detector-mnv2-tce64", 1, 0.3), row("lifter-tcn", 1, 0.3), row("lifter-tcn", 8, 0.5)])
     assert lines[0].startswith("NOT met: fp16 detector + lifter, 1 person: 0.60 ms")
@@ -70,13 +74,69 @@ def test_all_leaves_out_the_other_backends_int8(tmp_path, monkeypatch):
     (tmp_path / "models").mkdir()
     for form in ("fp16", "int8-ort", "int8-trt"):
         (tmp_path / "models" / f"lifter-tiny-{form}.onnx").touch()
-    tiny = {b: [m.split("tiny-")[1] for m in _all_models(b) if "tiny" in m] for b in ("ort", "tensorrt")}
+    tiny = {b: [m.split("tiny-")[1] for m in all_models(b) if "tiny" in m] for b in ("ort", "tensorrt")}
     assert tiny == {"ort": ["fp16.onnx", "int8-ort.onnx"], "tensorrt": ["fp16.onnx", "int8-trt.onnx"]}
 
 
 def test_goals_of_the_paper_size():
     rows = [
-        Row(f"detector-r50-tce512{form}", "fp16", "b", "graph", 1, Timing(1, 1.2, 1.2, 1.2), None)
+        Row(f"detector-r50-tce512{form}", "fp16", "b", "graph", 1, Timing(1, 1.2, 1.2, 1.2))
         for form in ("", "-window6")
     ]
     assert [line.split(":")[0] for line in goals(rows)] == ["NOT met", "met"]
+
+
+def test_a_graph_that_could_not_be_recorded_is_not_reported_as_one(gpu, lifter_path, tmp_path, capsys):
+    gpu.cuda.can_record = False
+    target = tmp_path / "bench.json"
+    assert main([str(lifter_path), "--people", "1", "--runs", "5", "--json", str(target)]) == 1
+    document = json.loads(target.read_text())
+    assert [r["mode"] for r in document["rows"]] == ["plain"]
+    assert "no CUDA graphs: cuStreamEndCapture failed" in document["troubles"][0]
+    assert "no CUDA graphs: cuStreamEndCapture failed" in capsys.readouterr().err
+
+
+def test_streams_run_at_once_and_together(lifter_path, tmp_path):
+    target = tmp_path / "bench.json"
+    words = ["--backend", "ort", "--people", "1", "--streams", "1", "3", "--runs", "20", "--json", str(target)]
+    assert main([str(lifter_path), *words]) == 0
+    rows = json.loads(target.read_text())["rows"]
+    assert [(r["streams"], r["timing"]["runs"]) for r in rows] == [(1, 20), (1, 20), (3, 60)]
+    assert all(r["frames_per_s"] > 0 for r in rows[1:])
+
+
+def test_a_stream_that_fails_does_not_leave_the_others_waiting(lifter_path):
+    engines = []
+
+    def open_one():
+        engines.append(OrtEngine(lifter_path))
+        if len(engines) == 2:
+            engines[-1].run = lambda *a: (_ for _ in ()).throw(RuntimeError("boom"))
+        return engines[-1]
+
+    with pytest.raises((RuntimeError, threading.BrokenBarrierError)):
+        measure_streams(open_one, recorded_frames(OrtEngine(lifter_path).spec, 1), 3, 5)
+    assert len(engines) == 3
+
+
+def test_streams_of_a_gpu_have_a_cuda_stream_each(gpu, lifter_path, tmp_path):
+    target = tmp_path / "bench.json"
+    assert main([str(lifter_path), "--people", "1", "--streams", "4", "--runs", "5", "--json", str(target)]) == 0
+    last = json.loads(target.read_text())["rows"][-1]
+    assert (last["streams"], last["mode"]) == (4, "graph")
+    assert gpu.cuda.most_streams >= 4
+    assert gpu.cuda.streams == set()
+
+
+def test_the_floor_counts_bytes_and_operations():
+    """By hand: the TCN lifter is one matrix after another, each weight used once per person."""
+    path = WEIGHTS_DIR / "lifter-tcn.onnx"
+    one, eight = work_of(path, 1), work_of(path, 8)
+    weights = path.stat().st_size
+    assert eight.operations == 8 * one.operations
+    assert 0.9 * weights < one.nbytes < 1.2 * weights
+    assert 0.4 < one.operations / weights < 0.6  # two operations for each weight of four bytes
+    h200 = KNOWN["H200"]
+    assert one.floor_ms(h200, "fp32") == pytest.approx(one.nbytes / 4.8e9, rel=0.01)  # bound by memory
+    detector = work_of(WEIGHTS_DIR / "detector-mnv2-tce64.onnx", 8)
+    assert detector.floor_ms(h200, "fp32") == pytest.approx(detector.operations / 67e9)  # bound by arithmetic

@@ -10,6 +10,7 @@ import onnx
 import pytest
 
 from engines.build import SOURCE_KEY, people_sizes, variant
+from engines.build import main as build_main
 from engines.cache import EngineCache
 from engines.cuda import Driver
 from engines.errors import EngineError
@@ -20,7 +21,8 @@ from engines.parity import compare, recorded_frames
 from engines.plan import PlanOptions, Toolkit
 from engines.runtime import WEIGHTS_DIR, open_engine
 from tests.engines.gpu import REASON
-from tests.engines.standin import StandInCuda, make_plan, make_toolkit
+from tests.engines.standin import make_plan, make_toolkit
+from tests.engines.standin_cuda import StandInCuda
 from tests.engines.tiny_models import LIFTER_SPEC, counting_lifter
 
 SHIPPED = sorted(WEIGHTS_DIR.glob("*.onnx"))
@@ -80,12 +82,14 @@ class TestOpen:
     def test_first_time_builds_and_proves_second_time_loads(self, gpu, lifter_path, caplog):
         engine = open_engine(lifter_path, "tensorrt")
         assert engine.backend == "stand-in 1.0 (Stand-in GPU, CUDA graphs)"
-        assert "same as ONNX Runtime: xyz_m 0 mm" in caplog.text
+        assert "same as ONNX Runtime for 1, 2, 4, 8 people: xyz_m 0 mm" in caplog.text
         open_engine(lifter_path, "tensorrt")
         assert gpu == [(1, 2, 4, 8)]
         facts = EngineCache().entries()[0].facts
         assert facts["build_s"] == 1.25
-        assert [d["output"] for d in facts["parity"]] == ["xyz_m", "root_m"]
+        assert [(d["people"], d["output"]) for d in facts["parity"]] == [
+            (n, name) for n in (1, 2, 4, 8) for name in ("xyz_m", "root_m")
+        ]
         assert facts["speed"]["p50_ms"] > 0
         assert facts["spec"]["name"] == "lifter-tiny"
 
@@ -99,9 +103,43 @@ class TestOpen:
             open_engine(lifter_path, "tensorrt")
         assert EngineCache().entries() == []
 
+    def test_a_fault_in_the_profile_for_eight_is_found(self, gpu, lifter_path, monkeypatch):
+        from engines.trt import TrtEngine
+
+        right = TrtEngine.run
+
+        def wrong_for_eight(engine, inputs, keys=(), reset=()):
+            out = right(engine, inputs, keys, reset)
+            if len(keys) == 8:
+                out["xyz_m"][7] += 0.01
+            return out
+
+        monkeypatch.setattr(TrtEngine, "run", wrong_for_eight)
+        with pytest.raises(EngineError, match=r"xyz_m 10 mm \(allowed .*\) for 8 people; not used"):
+            open_engine(lifter_path, "tensorrt")
+        assert EngineCache().entries() == []
+
+    def test_nothing_is_left_on_the_device(self, gpu, lifter_path):
+        open_engine(lifter_path, "tensorrt").close()
+        open_engine(lifter_path).close()
+        assert (gpu.cuda.streams, gpu.cuda.memory) == (set(), {})
+
+    def test_build_keeps_the_kernels_that_were_compiled_while_proving(self, gpu, lifter_path, monkeypatch, capsys):
+        """TensorRT-RTX compiles at run time: what `posestream build` had compiled, the first run finds there."""
+        rtx = make_toolkit(gpu.cuda, rtx=True)
+        for room in ("obtain", "build"):
+            monkeypatch.setattr(f"engines.{room}.find_tensorrt", lambda: rtx)
+        assert build_main([str(lifter_path)]) == 0
+        assert "ready after" in capsys.readouterr().out
+        (kernels,) = EngineCache().folder.glob("*.jit")
+        compiled = kernels.read_bytes()
+        open_engine(lifter_path, "tensorrt").close()
+        assert kernels.read_bytes().startswith(compiled)
+        assert len(kernels.read_bytes()) > len(compiled)
+
     def test_a_plan_that_tensorrt_refuses_is_built_again_once(self, gpu, lifter_path, caplog):
         model, toolkit = read_model(lifter_path), make_toolkit(StandInCuda())
-        key = plan_key(model, toolkit, Driver(StandInCuda()), PlanOptions())
+        key = plan_key(model, toolkit, Driver(StandInCuda()).gpu, PlanOptions())
         EngineCache().store(key, b"of a build that lied about its version", {})
         engine = open_engine(lifter_path, "tensorrt")
         assert "building lifter again: it was refused" in caplog.text
@@ -110,8 +148,8 @@ class TestOpen:
                            "dt_s": np.zeros(1, np.float32)}, "a")  # fmt: skip
 
     def test_an_engine_built_for_more_people_is_used(self, gpu, lifter_path):
-        model, toolkit, driver = read_model(lifter_path), make_toolkit(StandInCuda()), Driver(StandInCuda())
-        key = plan_key(model, toolkit, driver, PlanOptions(people=people_sizes(12)))
+        model, toolkit, gpu_facts = read_model(lifter_path), make_toolkit(StandInCuda()), Driver(StandInCuda()).gpu
+        key = plan_key(model, toolkit, gpu_facts, PlanOptions(people=people_sizes(12)))
         assert key.people == (1, 2, 4, 8, 12)
         EngineCache().store(key, make_plan(model, key.people), {"built_utc": "2026"})
         open_engine(lifter_path, "tensorrt")

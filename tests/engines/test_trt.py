@@ -10,7 +10,8 @@ from engines.errors import EngineError
 from engines.modelfile import read_model
 from engines.ort import OrtEngine
 from engines.trt import TrtEngine
-from tests.engines.standin import StandInCuda, make_plan, make_toolkit, open_standin
+from tests.engines.standin import make_plan, make_toolkit, open_standin
+from tests.engines.standin_cuda import StandInCuda
 from tests.engines.tiny_models import counting_lifter, drifting_detector, fixed_finder, wrong_keep_spec
 
 
@@ -128,6 +129,66 @@ def test_closing_frees_everything(lifter_path):
     engine.run(feed(9), range(9))
     engine.close()
     assert cuda.memory == {}
+
+
+def test_closing_gives_the_stream_back_and_may_be_done_twice(lifter_path):
+    cuda = StandInCuda()
+    engine = open_standin(lifter_path, cuda=cuda)
+    assert cuda.streams == {7}
+    engine.close()
+    engine.close()
+    assert cuda.streams == set()
+    with pytest.raises(EngineError, match="the engine is closed"):
+        engine.run(feed(1), "a")
+
+
+def test_a_start_that_fails_leaves_nothing_behind(lifter_path, monkeypatch):
+    cuda = StandInCuda()
+    with monkeypatch.context() as patch:
+        patch.setattr("tests.engines.standin._Context.execute_async_v3", lambda self, stream: False)
+        with pytest.raises(EngineError, match="running the network failed"):
+            open_standin(lifter_path, cuda=cuda)
+    assert (cuda.memory, cuda.streams) == ({}, set())
+
+
+@pytest.mark.parametrize("room", [100, 3000, 5000])
+def test_too_little_memory_leaves_nothing_behind(lifter_path, room):
+    cuda = StandInCuda()
+    cuda.room = room
+    with pytest.raises(CudaError, match="CUDA_ERROR_OUT_OF_MEMORY"):
+        open_standin(lifter_path, cuda=cuda)
+    assert (cuda.memory, cuda.streams) == ({}, set())
+
+
+def test_graphs_for_some_sizes_only_count_as_none(lifter_path, monkeypatch):
+    """The third recording fails: two graphs among eight lanes would be timed as one thing and be another."""
+    cuda, record = StandInCuda(), Driver.record
+    calls = []
+
+    def fail_third(driver, enqueue):
+        calls.append(1)
+        if len(calls) == 3:
+            raise CudaError("cuStreamEndCapture failed")
+        return record(driver, enqueue)
+
+    monkeypatch.setattr("engines.cuda.Driver.record", fail_third)
+    engine = open_standin(lifter_path, cuda=cuda)
+    cuda.launches = 0
+    engine.run(feed(1), "a")
+    assert (engine.mode, cuda.launches) == ("plain", 0)
+
+
+def test_mode_and_backend_say_how_it_runs_now(lifter_path):
+    cuda = StandInCuda()
+    engine = open_standin(lifter_path, cuda=cuda)
+    assert engine.mode == "graph"
+    engine.use_graphs(False)
+    assert (engine.mode, engine.backend) == ("plain", "stand-in 1.0 (Stand-in GPU, no CUDA graphs)")
+    cuda.can_record = False
+    engine.use_graphs(True)
+    engine.run(feed(1), "a")
+    assert engine.mode == "plain"
+    assert "cuStreamEndCapture failed" in engine.backend
 
 
 def test_a_refused_plan_quotes_tensorrt(lifter_path):

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engines.bench import measure
+from engines.latency import measure
 from engines.ort import OrtEngine
 from engines.parity import compare, recorded_frames, walk
 from engines.runtime import WEIGHTS_DIR, open_engine

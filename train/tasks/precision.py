@@ -21,9 +21,9 @@ import cv2
 import numpy as np
 import onnx
 
-from engines.bench import measure
 from engines.cache import cache_dir, write_atomically
 from engines.errors import EngineError
+from engines.latency import measure
 from engines.ort import OrtEngine
 from engines.parity import SURE, Frames, walk
 from engines.runtime import WEIGHTS_DIR, Engine, find_weights
