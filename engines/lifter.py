@@ -12,12 +12,54 @@ from engines.runtime import Engine, require_kind
 
 
 @dataclass(slots=True)
-class _History:
-    """What the host remembers of one person: last step, last frame in view, and how many frames in view."""
+class _Seen:
+    """What is remembered of one person: last step, last frame in view, and how many frames in view."""
 
     step_s: float
     seen_s: float
     frames: int
+
+
+class History:
+    """Who was seen when: whose memory takes a step with a frame, after how long, and who starts afresh."""
+
+    def __init__(self, max_gap_s: float) -> None:
+        """Begin with nobody; `max_gap_s` is how long somebody may be out of view and still be remembered."""
+        self._max_gap_s = max_gap_s
+        self._seen: dict[Hashable, _Seen] = {}
+
+    def step(
+        self, keys: Sequence[Hashable], time_s: float, reset: Collection[Hashable] = ()
+    ) -> tuple[list[Hashable], list[float], set[Hashable]]:
+        """Take note of one frame.
+
+        Args:
+            keys: Who is in it.
+            time_s: Its time in seconds.
+            reset: Keys whose history is forgotten.
+
+        Returns:
+            Whose memory takes a step: `keys`, then those who coast; the seconds since the last step of each, 0 for
+            those who start; and who starts afresh.
+        """
+        self._seen = {
+            k: s for k, s in self._seen.items() if 0 <= time_s - s.seen_s <= self._max_gap_s and k not in reset
+        }
+        fresh = {k for k in keys if k not in self._seen}
+        for key in fresh:
+            self._seen[key] = _Seen(time_s, time_s, 0)
+        rows = [*keys, *(k for k in self._seen if k not in keys)]
+        dt_s = [time_s - self._seen[k].step_s for k in rows]
+        for key in rows:
+            self._seen[key].step_s = time_s
+        for key in keys:
+            self._seen[key].seen_s = time_s
+            self._seen[key].frames += 1
+        return rows, dt_s, fresh
+
+    def frames(self, key: Hashable) -> int:
+        """Return in how many frames somebody was seen since they started."""
+        return self._seen[key].frames
 
 
 class Lifter:
@@ -34,7 +76,7 @@ class Lifter:
         settings = engine.spec.settings
         self.receptive_field = int(settings["receptive_field"])
         self.max_gap_s = float(settings["max_gap_s"])
-        self._history: dict[Hashable, _History] = {}
+        self._history = History(self.max_gap_s)
 
     def lift(
         self,
@@ -64,26 +106,15 @@ class Lifter:
             xyz_m (P, 17, 3) in camera axes with the pelvis at the origin; root_m (P, 3) pelvis in camera space;
             filled (P,) 0..1, share of the receptive field that holds real history.
         """
-        self._history = {
-            k: h for k, h in self._history.items() if 0 <= time_s - h.seen_s <= self.max_gap_s and k not in reset
-        }
-        fresh = {k for k in keys if k in reset or k not in self._history}
-        for key in fresh:
-            self._history[key] = _History(time_s, time_s, 0)
-        rows = [*keys, *(k for k in self._history if k not in keys)]  # the coasting ones last
-        dt_s = np.array([time_s - self._history[k].step_s for k in rows], np.float32)
-        for key in rows:
-            self._history[key].step_s = time_s
-        for key in keys:
-            self._history[key].seen_s = time_s
-            self._history[key].frames += 1
+        rows, dt_s, fresh = self._history.step(keys, time_s, reset)
         if not rows:
             return np.zeros((0, 17, 3), np.float32), np.zeros((0, 3), np.float32), np.zeros(0, np.float32)
         idle = ((0, len(rows) - len(keys)),)
         rays = np.pad(pixels_to_rays(xy_px, image_wh, focal_px), (*idle, (0, 0), (0, 0)))
         scores = np.pad(score.astype(np.float32), (*idle, (0, 0)))
-        out = self.engine.run({"xy": rays, "score": scores, "dt_s": dt_s}, rows, fresh)
+        inputs = {"xy": rays, "score": scores, "dt_s": np.array(dt_s, np.float32)}
+        out = self.engine.run(inputs, rows, fresh)
         people = len(keys)
-        frames = np.array([self._history[k].frames for k in keys], np.float32)
+        frames = np.array([self._history.frames(k) for k in keys], np.float32)
         filled = np.minimum(frames / self.receptive_field, 1).astype(np.float32)
         return out["xyz_m"][:people].astype(np.float32), out["root_m"][:people].astype(np.float32), filled

@@ -25,16 +25,20 @@ class Command:
     Attributes:
         summary: One line for `posestream --help`.
         target: Dotted name of `main(argv) -> exit code or None`.
-        parts: Instead of a target: what the next word chooses among, and its dotted names.
+        parts: Instead of a target: the commands among which the next word chooses.
         needs: Module that must be installed.
         extra: Optional dependencies that bring it.
     """
 
     summary: str
     target: str = ""
-    parts: Mapping[str, str] = field(default_factory=dict)
+    parts: Mapping[str, Command] = field(default_factory=dict)
     needs: str = ""
     extra: str = ""
+
+
+def _in_train(target: str) -> Command:
+    return Command("", target, needs="torch", extra="train")
 
 
 COMMANDS: dict[str, Command] = {
@@ -46,15 +50,15 @@ COMMANDS: dict[str, Command] = {
     "doctor": Command("what this machine can run, and what is missing", "pipeline.doctor:main"),
     "train": Command(
         "train a model: finder, detector or lifter",
-        parts={name: f"train.tasks.{name}:main" for name in ("finder", "detector", "lifter")},
-        needs="torch",
-        extra="train",
+        parts={name: _in_train(f"train.tasks.{name}:main") for name in ("finder", "detector", "lifter")},
     ),
     "eval": Command(
-        "measure a shipped model: finder, detector or lifter",
-        parts={name: f"train.tasks.eval_{name}:main" for name in ("finder", "detector", "lifter")},
-        needs="torch",
-        extra="train",
+        "measure a model: finder, detector or lifter",
+        parts={
+            "finder": _in_train("train.tasks.eval_finder:main"),
+            "detector": _in_train("train.tasks.eval_detector:main"),
+            "lifter": Command("lift 2D tracks from a file, or measure on motion capture", "pipeline.eval_lifter:main"),
+        },
     ),
 }  # fmt: skip
 
@@ -110,10 +114,6 @@ def dispatch(name: str, words: list[str]) -> int:
         PipelineError: If it is not there, lacks its dependencies, or fails.
     """
     command = COMMANDS[name]
-    if command.needs and importlib.util.find_spec(command.needs) is None:
-        hint = f"pip install 'posestream[{command.extra}]'"
-        raise PipelineError(f"{name} needs {command.needs}, which is not installed", hint, exit_code=2)
-    target = command.target
     if command.parts:
         part = words.pop(0) if words else ""
         if part in ("-h", "--help"):
@@ -121,8 +121,11 @@ def dispatch(name: str, words: list[str]) -> int:
             return 0
         if part not in command.parts:
             raise PipelineError(f"{name} what? one of: {', '.join(command.parts)}", exit_code=2)
-        target = command.parts[part]
-    module, _, function = target.partition(":")
+        name, command = f"{name} {part}", command.parts[part]
+    if command.needs and importlib.util.find_spec(command.needs) is None:
+        hint = f"pip install 'posestream[{command.extra}]'"
+        raise PipelineError(f"{name} needs {command.needs}, which is not installed", hint, exit_code=2)
+    module, _, function = command.target.partition(":")
     code = getattr(importlib.import_module(module), function)(words)
     return int(code or 0)
 

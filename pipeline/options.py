@@ -55,14 +55,28 @@ def models_of(args: argparse.Namespace) -> ModelConfig:
     Raises:
         UsageError: If there is no such model.
     """
-    lifter = f"lifter-{args.lifter}" if args.lifter in ("tcn", "lstm") else args.lifter
-    chosen = ModelConfig(args.finder, args.detector, lifter, args.backend, args.threads)
-    for model in (chosen.finder, chosen.detector, chosen.lifter):
-        try:
-            find_weights(model)
-        except EngineError as error:
-            raise UsageError(str(error)) from error
+    chosen = ModelConfig(args.finder, args.detector, lifter_of(args.lifter), args.backend, args.threads)
+    for model in (chosen.finder, chosen.detector):
+        _require_weights(model)
     return chosen
+
+
+def lifter_of(choice: str) -> str:
+    """Return the lifter that "tcn", "lstm" or a file's name stands for.
+
+    Raises:
+        UsageError: If there is no such model.
+    """
+    model = f"lifter-{choice}" if choice in ("tcn", "lstm") else choice
+    _require_weights(model)
+    return model
+
+
+def _require_weights(model: str) -> None:
+    try:
+        find_weights(model)
+    except EngineError as error:
+        raise UsageError(str(error)) from error
 
 
 def pose_of(args: argparse.Namespace) -> PoseConfig:

@@ -66,7 +66,7 @@ class Terminal:
     def _advance(self, board: dict[str, StageStatus]) -> None:
         total = board["decode"].facts.get("frames") or None if "decode" in board else None
         if self._bar is None:
-            self._bar, self._task = _progress_bar()
+            self._bar, self._task = progress_bar("frames")
         done = board["lift"].frames_out if "lift" in board else 0
         self._bar.update(self._task, completed=done, total=total)
 
@@ -102,11 +102,12 @@ class Terminal:
             self._bar = None
 
 
-def _progress_bar() -> tuple[Any, Any]:
+def progress_bar(what: str, total: int | None = None) -> tuple[Any, Any]:
+    """Start a bar on standard error; returns rich's Progress and its task."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     bar = Progress(*columns, TextColumn("left"), console=Console(stderr=True), transient=True)
     bar.start()
-    return bar, bar.add_task("frames", total=None)
+    return bar, bar.add_task(what, total=total)

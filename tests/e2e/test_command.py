@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+from engines.geometry import default_focal_px
 from engines.runtime import WEIGHTS_DIR
 from pipeline.config import SourceConfig
 from pipeline.record import Results, load_results
@@ -80,6 +81,21 @@ def test_two_replays_are_identical(start: Start, corner: Path, clip: Path, first
     results = load_results(corner / "o.npz")
     for name in ARRAYS:
         assert np.array_equal(getattr(results, name), getattr(first[0], name), equal_nan=name in ("pts_s", "root_m"))
+
+
+def test_the_2d_tracks_of_a_replay_give_its_skeletons(start: Start, corner: Path, first: list[Results]) -> None:
+    if not first:
+        pytest.skip("needs the replay before")
+    replay, size_wh = first[0], first[0].size_wh
+    rows = np.flatnonzero(replay.track == replay.track[0])
+    clip, focal_px = np.zeros(len(rows), np.int64), np.array([default_focal_px(tuple(size_wh.tolist()))])
+    arrays = {name: getattr(replay, name)[rows] for name in ("xy_px", "score", "pts_s")}
+    np.savez(corner / "tracks.npz", **arrays, clip=clip, size_wh=size_wh[None], focal_px=focal_px)
+    run = command(start, "eval", "lifter", corner / "tracks.npz", "--save", corner / "o.npz")
+    assert run.end() == 0, run.err
+    lifted = load_results(corner / "o.npz")
+    np.testing.assert_allclose(lifted.xyz_m, replay.xyz_m[rows], atol=1e-5)
+    np.testing.assert_allclose(lifted.root_m, replay.root_m[rows], rtol=1e-5)
 
 
 def test_a_live_run_gives_the_same_skeletons_for_the_frames_it_kept(

@@ -27,7 +27,7 @@ def test_the_supervising_process_imports_no_networks_windows_or_codecs() -> None
     assert told.stdout == "[]\n"
 
 
-@pytest.mark.parametrize("name", [n for n, c in cli.COMMANDS.items() if not c.needs])
+@pytest.mark.parametrize("name", [n for n, c in cli.COMMANDS.items() if not c.parts])
 def test_every_command_of_the_table_exists(name: str) -> None:
     module, _, function = cli.COMMANDS[name].target.partition(":")
     spec = importlib.util.find_spec(module)
@@ -36,7 +36,7 @@ def test_every_command_of_the_table_exists(name: str) -> None:
     assert f"def {function}(" in Path(spec.origin).read_text()
 
 
-@pytest.mark.parametrize("target", [t for c in cli.COMMANDS.values() for t in c.parts.values()])
+@pytest.mark.parametrize("target", [p.target for c in cli.COMMANDS.values() for p in c.parts.values()])
 def test_every_part_of_a_command_exists(target: str) -> None:
     module, _, function = target.partition(":")
     path = ROOT / (module.replace(".", "/") + ".py")
