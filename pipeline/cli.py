@@ -45,6 +45,7 @@ COMMANDS: dict[str, Command] = {
     "run": Command("live: camera, stream or clip -> 3D skeletons (the word may be left out)", "pipeline.run:main"),
     "replay": Command("offline: every frame, as fast as the machine goes; saves results", "pipeline.replay:main"),
     "view": Command("watch a live stream, or scrub through saved results", "viewer.app:main"),
+    "compare": Command("results of several models side by side, as a video", "pipeline.compare:main"),
     "build": Command("make TensorRT engines for this machine's GPU", "engines.build:main"),
     "bench": Command("where the milliseconds go", "pipeline.bench:main"),
     "doctor": Command("what this machine can run, and what is missing", "pipeline.doctor:main"),
