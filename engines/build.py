@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from engines.cache import EngineCache, cache_dir
@@ -117,6 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--people", type=int, default=8, help="most people at full speed (default: %(default)s)")
     parser.add_argument("--list", action="store_true", help="show the engines there are")
+    parser.add_argument("--background", action="store_true", help=argparse.SUPPRESS)  # beside a live run
     parser.add_argument("--clean", action="store_true", help="delete all built engines")
     return parser
 
@@ -137,7 +139,8 @@ def main(argv: list[str] | None = None) -> int:
             count, freed = cache.clean()
             sys.stdout.write(f"deleted {count} files, {freed / 1e6:.1f} MB, from {cache.folder}\n")
         if models:
-            _build_all(models, precisions, PlanOptions(people_sizes(options.people)), cache)
+            with _beside_a_run(cache) if options.background else nullcontext():
+                _build_all(models, precisions, PlanOptions(people_sizes(options.people)), cache)
         if options.list:
             _show(cache)
     except EngineError as error:
@@ -147,6 +150,15 @@ def main(argv: list[str] | None = None) -> int:
         sys.stderr.write("stopped; nothing half built is left\n")
         return 130
     return 0
+
+
+@contextmanager
+def _beside_a_run(cache: EngineCache) -> Iterator[None]:
+    """Build at low priority, one builder after the other."""
+    if hasattr(os, "nice"):
+        os.nice(10)
+    with cache.turn(_say):
+        yield
 
 
 def _build_all(models: list[str], precisions: list[str], options: PlanOptions, cache: EngineCache) -> None:
@@ -159,3 +171,7 @@ def _build_all(models: list[str], precisions: list[str], options: PlanOptions, c
     for path in paths:
         sys.stdout.write(build_one(path, options, cache, toolkit, gpu) + "\n")
         sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -11,18 +11,16 @@ import hashlib
 import json
 import os
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from engines.errors import EngineError
+from engines.locks import Say, hold
 
 FACTS_SCHEMA = 1
-_LOCK_POLL_S = 0.1
-Say = Callable[[str], None]
 
 
 class CacheError(EngineError):
@@ -70,6 +68,12 @@ class PlanKey:
         """File name of the entry, without suffix."""
         text = json.dumps(asdict(self), sort_keys=True)
         return f"{self.model}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+    @property
+    def timing(self) -> str:
+        """File name of the timing cache that builds like this one share."""
+        machine = (self.flavour, self.version, self.gpu, self.capability, self.driver)
+        return f"{self.flavour}-{hashlib.sha256(json.dumps(machine).encode()).hexdigest()[:16]}.timing"
 
     def differs(self, other: dict[str, Any]) -> str:
         """Say in words how the key of another entry differs; "" if it is the same."""
@@ -176,7 +180,7 @@ class EngineCache:
         """
         count = freed = 0
         for path in self.folder.glob("*") if self.folder.is_dir() else ():
-            if path.suffix not in (".plan", ".json", ".jit", ".tmp"):
+            if path.suffix not in (".plan", ".json", ".jit", ".timing", ".tmp"):
                 continue
             try:
                 size = path.stat().st_size
@@ -193,18 +197,14 @@ class EngineCache:
         The kernel gives it back when a process dies. Where no lock file can be made nothing can be stored
         either, and no lock is needed.
         """
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            file = (self.folder / f"{key.stem}.lock").open("a+b")
-        except OSError:
+        with hold(self.folder / f"{key.stem}.lock", f"another process is building {key.model}; waiting for it", say):
             yield
-            return
-        with file:
-            if not _try_lock(file):
-                say(f"another process is building {key.model}; waiting for it")
-                while not _try_lock(file):
-                    time.sleep(_LOCK_POLL_S)
-            yield  # closing the file gives the lock back
+
+    @contextmanager
+    def turn(self, say: Say) -> Iterator[None]:
+        """Wait for other builders in the background: one after the other spares the machine they run beside."""
+        with hold(self.folder / "background.lock", "another engine is being built; this one is next", say):
+            yield
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -233,20 +233,3 @@ def _read_facts(path: Path) -> dict[str, Any] | None:
         return facts if usable and isinstance(facts["plan_bytes"], int) and facts["plan_sha256"] else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-def _try_lock(file: IO[bytes]) -> bool:
-    """Lock an open file; return False if another process holds it."""
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            file.seek(0)
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):  # Windows says the latter
-        return False
-    return True

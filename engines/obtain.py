@@ -16,7 +16,7 @@ from typing import Any
 
 from engines.cache import CacheError, EngineCache, PlanKey, Say
 from engines.cuda import Driver, Gpu, find_gpu
-from engines.errors import EngineError
+from engines.errors import EngineError, NoEngineYet
 from engines.modelfile import ModelFile, read_model
 from engines.plan import PlanOptions, Progress, Toolkit, build_plan, find_tensorrt
 from engines.runtime import Engine
@@ -25,10 +25,6 @@ from engines.spec import PEOPLE
 Verify = Callable[[bytes], dict[str, Any]]
 """Proves a new plan and returns facts about it (parity, speed), or raises EngineError."""
 SPEED_RUNS = 100
-
-
-class NoEngineYet(EngineError):
-    """GPU and TensorRT are there, but no engine that fits: it would have to be built."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +87,7 @@ def obtain(
                 return Obtained(plan, False, {})
         say(f"building {key.model}" + (f" again: {reason}" if reason else ""))
         options = PlanOptions(key.people, key.workspace_mib)
-        plan, seconds = build_plan(model, options, toolkit, progress)
+        plan, seconds = build_plan(model, options, toolkit, progress, cache.folder / key.timing)
         facts = {
             "built_utc": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),  # noqa: UP017  # runs on 3.10
             "build_s": round(seconds, 2),

@@ -14,11 +14,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from engines.errors import EngineError
 from engines.modelfile import ModelFile
 from engines.spec import PEOPLE, EngineSpec, TensorSpec
+from engines.tactics import attach, keep
 
 MODULES = ("tensorrt", "tensorrt_rtx")  # in this order; both have the same API
 INSTALL = "pip install 'posestream[gpu]'"
@@ -102,7 +104,11 @@ def _make_logger(trt: Any) -> Any:
 
 
 def build_plan(
-    model: ModelFile, options: PlanOptions, toolkit: Toolkit, progress: Progress | None = None
+    model: ModelFile,
+    options: PlanOptions,
+    toolkit: Toolkit,
+    progress: Progress | None = None,
+    timing: Path | None = None,
 ) -> tuple[bytes, float]:
     """Build a plan for the GPU of this machine, or ahead of time where the RTX flavour finds none.
 
@@ -111,6 +117,7 @@ def build_plan(
         options: See PlanOptions.
         toolkit: From `find_tensorrt`.
         progress: Told how far it is, if this TensorRT can say (all but 8.6).
+        timing: Where what is measured while building is kept for the next build; see `engines.tactics`.
 
     Returns:
         The plan, and the seconds it took.
@@ -133,13 +140,17 @@ def build_plan(
         raise EngineError(f"TensorRT cannot read {model.path}: {errors[:800]}")
     check_signature(model, _network_io(network))
     config = _configure(builder, network, model.spec, options, trt)
+    timed = attach(config, toolkit.flavour, timing)
     monitor = _make_monitor(trt, progress)
     if monitor is not None:
         config.progress_monitor = monitor
     plan = _build_interruptibly(builder, network, config, monitor)
     if plan is None:
         raise EngineError(f"TensorRT cannot build {model.path}: {toolkit.why()}")
-    return bytes(plan), time.monotonic() - started
+    seconds = time.monotonic() - started
+    if timed and timing is not None:
+        keep(config, timing)
+    return bytes(plan), seconds
 
 
 def _typing_flag(trt: Any) -> str:

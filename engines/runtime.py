@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engines.cache import cache_dir
-from engines.errors import EngineError, TensorShapeError
+from engines.errors import EngineError, NoEngineYet, TensorShapeError
 from engines.spec import PEOPLE, EngineSpec, TensorSpec
 
 WEIGHTS_DIR = Path(__file__).parent / "weights"
@@ -121,7 +121,7 @@ def find_weights(model: str) -> Path:
     raise EngineError(f"no model file {model!r}; shipped models: {shipped or 'none'}")
 
 
-def open_engine(model: str | Path, backend: str = "auto", threads: int = 1) -> Engine:
+def open_engine(model: str | Path, backend: str = "auto", threads: int = 1, background: bool = False) -> Engine:
     """Load a model.
 
     Args:
@@ -129,6 +129,7 @@ def open_engine(model: str | Path, backend: str = "auto", threads: int = 1) -> E
         backend: "ort" for ONNX Runtime on the CPU; "tensorrt" for an NVIDIA GPU, building the engine if need be;
             "auto" for TensorRT if it is ready to run this model, else ONNX Runtime: the engine's `backend` says why.
         threads: CPU threads of one call (ONNX Runtime).
+        background: Where "auto" finds a GPU but no engine yet, build it meanwhile and then change over (live runs).
 
     Raises:
         EngineError: If the file is missing, damaged or not a posestream model, or the backend is not available.
@@ -143,18 +144,31 @@ def open_engine(model: str | Path, backend: str = "auto", threads: int = 1) -> E
         except EngineError as error:
             if backend == "tensorrt":
                 raise EngineError(f"{error}. Or use --backend ort") from error
-            trouble = f"; {error}"
+            background, trouble = background and isinstance(error, NoEngineYet), f"; {error}"
     from engines.ort import OrtEngine  # imported late: a GPU machine need not have ONNX Runtime
 
     engine = OrtEngine(path, threads)
+    if background and trouble:
+        return _build_meanwhile(engine, path)
     engine.backend += trouble
     return engine
+
+
+def _build_meanwhile(engine: Engine, path: Path) -> Engine:
+    from engines.background import BackgroundBuild
+    from engines.handover import HandoverEngine
+
+    return HandoverEngine(engine, BackgroundBuild(path, _tell))
 
 
 def _open_tensorrt(path: Path, build: bool) -> Engine:
     from engines.obtain import open_tensorrt
 
-    return open_tensorrt(path, lambda line: _LOG.warning("%s", line), build=build)
+    return open_tensorrt(path, _tell, build=build)
+
+
+def _tell(line: str) -> None:
+    _LOG.warning("%s", line)
 
 
 def require_kind(engine: Engine, kind: str) -> None:

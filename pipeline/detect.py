@@ -93,8 +93,8 @@ def make(config: StageConfig) -> DetectStage:
     """
     models, pose = config.run.models, config.run.pose
     return DetectStage(
-        finder=Finder(open_engine(models.finder, models.backend, models.threads)),
-        detector=Detector(open_engine(models.detector, models.backend, models.threads)),
+        finder=Finder(open_engine(models.finder, models.backend, models.threads, config.run.live)),
+        detector=Detector(open_engine(models.detector, models.backend, models.threads, config.run.live)),
         tracker=Tracker(TrackConfig(max_people=pose.max_people)),
         find_every_s=pose.find_every_s,
         stills=config.run.source.stills,

@@ -65,7 +65,7 @@ def make(config: StageConfig) -> LiftStage:
     """
     models, pose = config.run.models, config.run.pose
     return LiftStage(
-        lifter=Lifter(open_engine(models.lifter, models.backend, models.threads)),
+        lifter=Lifter(open_engine(models.lifter, models.backend, models.threads, config.run.live)),
         smoother=OneEuro() if pose.smooth else None,
         focal_px=pose.focal_px,
         stills=config.run.source.stills,

@@ -23,7 +23,7 @@ def gpu(monkeypatch, tmp_path):
     toolkit = make_toolkit(cuda)
     built = Builds(cuda, toolkit)
 
-    def build_plan(model, options, toolkit, progress=None):
+    def build_plan(model, options, toolkit, progress=None, timing=None):
         built.append(options.people)
         return make_plan(model, options.people), 1.25
 
