@@ -28,6 +28,17 @@ def velocity_loss(pose: Tensor, truth: Tensor, dt_s: Tensor) -> Tensor:
     return (distance(moved[..., 1:, :], should[..., 1:, :]) * rate.unsqueeze(-1)).mean()
 
 
+def acceleration_loss(pose: Tensor, truth: Tensor, dt_s: Tensor) -> Tensor:
+    """Mean distance of the joint accelerations, in metres per (1/30 s)^2; (B, T) seconds `dt_s`, T of at least 3.
+
+    It is what the eye sees as shivering (acceleration error of Kanazawa et al., CVPR 2019).
+    """
+    apart = (pose - truth)[..., 1:, :]
+    rate = (1 / 30) / dt_s[:, 1:].clamp(min=0.01)
+    speed = apart.diff(dim=1) * rate[..., None, None]
+    return (distance(speed[:, 1:], speed[:, :-1]) * rate[:, 1:].clamp(max=2).unsqueeze(-1)).mean()
+
+
 def bone_lengths(pose: Tensor) -> Tensor:
     """Return the (..., 16) bone lengths."""
     return distance(pose[..., CHILDREN, :], pose[..., PARENTS, :])

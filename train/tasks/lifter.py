@@ -20,7 +20,7 @@ from train.data.mocap import Float, Motion, Take, data_root, even_takes, load_mo
 from train.data.noise2d import biased, detector_like
 from train.export import export_model, read_weights
 from train.fit import Batch, FitConfig, fit
-from train.losses3d import bone_loss, position_loss, root_loss, velocity_loss
+from train.losses3d import acceleration_loss, bone_loss, position_loss, root_loss, velocity_loss
 from train.models.lifter_io import Lifter, lifter_spec
 from train.models.look_ahead import wait_sequence
 from train.models.lstm import LstmLifter
@@ -93,6 +93,7 @@ def losses(model: Lifter, batch: Batch) -> dict[str, Tensor]:
     return {
         "position": position_loss(pose, truth),
         "velocity": 2 * velocity_loss(pose, truth, late(batch["dt_s"])),
+        "acceleration": acceleration_loss(pose, truth, late(batch["dt_s"])),
         "bones": 0.2 * bone_loss(pose, truth),
         "root": 0.2 * root_loss(root, late(batch["root_m"]), seen),
     }
