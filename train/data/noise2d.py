@@ -1,57 +1,135 @@
-"""What a real 2D detector does to the truth: bias, jitter, outliers, swapped sides, lost joints, telling scores.
+"""What a real 2D detector does to the truth: an opinion of its own, drift, jitter, swaps, losses, telling scores.
 
-All lengths are relative to the person's apparent stature (`size`), so the errors grow with the person.
+The detector's score is drawn first, from how sure it is (a normal variable that differs by sequence, joint and time);
+the error follows from it, as measured on the shipped detector. All lengths are shares of the person's apparent
+stature (`size`), so the errors grow with the person. Most of an error stays from frame to frame: it changes with the
+pose, and hardly at all while the person stands still.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
 
 from engines.skeletons import H36M17
+from train.data.lost2d import lost_joints, spans
 from train.data.mocap import Float
 
 Rng = np.random.Generator
+Double = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
+Row = tuple[float, ...]
 
-# how much harder than the average each joint is, in H36M17's order
-DIFFICULTY = np.array([0.9, 1.1, 1.1, 1.3, 1.1, 1.1, 1.3, 0.9, 0.7, 0.7, 0.8, 0.8, 1.2, 1.6, 0.8, 1.2, 1.6], np.float32)
-# standard deviation of a detector's own idea of where a joint is, metres: hips, thorax and head_top differ most
-BIAS_M = np.array(
-    [0.02, 0.025, 0.012, 0.015, 0.025, 0.012, 0.015, 0.02, 0.025, 0.015, 0.03, 0.015, 0.01, 0.012, 0.015, 0.01, 0.012],
-    np.float32,
-)
-NOSE = H36M17.index("nose")
-LEGS, ARMS = (1, 2, 3, 4, 5, 6), (11, 12, 13, 14, 15, 16)
-LIMBS = ((1, 2, 3), (4, 5, 6), (11, 12, 13), (14, 15, 16), (9, 10), (3,), (6,), (13,), (16,))
-LOWER_BODIES = ((2, 3, 5, 6), (0, 1, 2, 3, 4, 5, 6))
-MIRROR = list(H36M17.mirror)
+
+@dataclass(frozen=True)
+class DetectorModel:
+    """How a detector errs; numbers per joint are in H36M17's order.
+
+    Attributes:
+        sure: (K,) knots of sureness, a unit normal variable over visible joints of all people.
+        score: (K,) the score given at each knot.
+        core: (K,) standard deviation of an ordinary error along one picture axis there.
+        gross: (K,) share of errors above 0.1 of the stature there, swaps of whole limbs not counted.
+        sure_parts: Standard deviations of sureness between sequences, between the joints of one, and in time.
+        joint_sure, joint_core: (17,) how each joint differs: added sureness, factor of `core`.
+        level_sd: Spread of `core` between sequences (natural logarithm) that scores do not tell.
+        still_s, moved: Range of the time, and of the way relative to the pelvis, after which 1/e of an error is left.
+        white: Range of the share of an ordinary error that is new in every frame.
+        gross_kinds: Shares of gross errors that sit on the mirrored joint, on another joint, anywhere near.
+        near: Standard deviation of the latter, along an axis.
+        swaps: Share of the frames in which both legs, and both arms, are exchanged.
+        hidden, outside: (5,) scores of covered joints, and of joints out of the picture: 5, 25, 50, 75, 95 % quantiles.
+        guess, astray: Standard deviations of the place of a covered joint, and of one out of the picture round the
+            nearest place in it.
+        bias_m: (17, 3) mean offset of the detector's idea of a joint: to the person's right, up, ahead.
+        bias_sd_m: (17,) its standard deviation between people, along each axis.
+    """
+
+    sure: Row
+    score: Row
+    core: Row
+    gross: Row
+    sure_parts: tuple[float, float, float]
+    joint_sure: Row
+    joint_core: Row
+    level_sd: float
+    still_s: tuple[float, float]
+    moved: tuple[float, float]
+    white: tuple[float, float]
+    gross_kinds: tuple[float, float, float]
+    near: float
+    swaps: tuple[float, float]
+    hidden: Row
+    outside: Row
+    guess: float
+    astray: float
+    bias_m: tuple[Row, ...]
+    bias_sd_m: Row
+
+
+# python -m train.tasks.fit_noise --clips render/clips --stills render/stills/0003.npz --json noise.json
+FITTED = DetectorModel(
+    sure=(-2.4, -1.8, -1.3, -0.8, -0.3, 0.2, 0.8, 1.5, 2.3),
+    score=(0.126, 0.364, 0.610, 0.796, 0.897, 0.949, 0.978, 0.992, 0.998),
+    core=(0.0318, 0.0300, 0.0251, 0.0203, 0.0159, 0.0124, 0.0097, 0.0071, 0.0066),
+    gross=(0.51, 0.35, 0.24, 0.124, 0.042, 0.0065, 0.0014, 0.0002, 0.0001),
+    sure_parts=(0.79, 0.3, 0.28),
+    joint_sure=(0.41, 0, -0.31, -0.65, 0, -0.31, -0.65, 0.72, 0.53, 0.51, 0.62, 0.2, -0.12, -0.59, 0.2, -0.12, -0.59),
+    joint_core=(1.1, 1.3, 1.0, 0.8, 1.3, 1.0, 0.8, 1.05, 0.8, 1.0, 0.7, 0.9, 0.87, 0.87, 0.9, 0.87, 0.87),
+    level_sd=0.2,
+    still_s=(0.5, 4.0),
+    moved=(0.07, 0.25),
+    white=(0.003, 0.04),
+    gross_kinds=(0.33, 0.17, 0.5),
+    near=0.15,
+    swaps=(0.025, 0.025),
+    hidden=(0.02, 0.19, 0.46, 0.74, 0.94),
+    outside=(0.001, 0.033, 0.10, 0.22, 0.61),
+    guess=0.095,
+    astray=0.17,
+    bias_m=(
+        (0, 0.005, 0.008), (-0.006, 0.005, 0.008), (0, 0.004, -0.005), (0.002, 0.003, 0.006), (0.006, 0.005, 0.008),
+        (0, 0.004, -0.005), (-0.002, 0.003, 0.006), (0, 0, 0.01), (0, 0, 0.01), (0, 0.045, 0.04), (0, 0, 0.008),
+        (0.003, 0.01, 0), (0, 0.004, 0.005), (0, 0.006, 0), (-0.003, 0.01, 0), (0, 0.004, 0.005), (0, 0.006, 0),
+    ),
+    bias_sd_m=(0.012, 0.015, 0.01, 0.01, 0.015, 0.01, 0.01, 0.012, 0.01, 0.015, 0.008, *(0.01,) * 6),
+)  # fmt: skip
+GROSS_AT = tuple(NormalDist().inv_cdf(p) for p in FITTED.gross)
+QUARTERS = tuple(NormalDist().inv_cdf(p) for p in (0.05, 0.25, 0.5, 0.75, 0.95))
+# Margins for other detectors and other pictures than the measured ones, set by hand.
+OTHER_LEVEL_SD, OTHER_SHARE, OTHER_BEND_SD, SILENT_SHARE = 0.2, 0.35, 0.25, 0.4
+
+NOSE, HEAD_TOP, THORAX, PELVIS = (H36M17.index(n) for n in ("nose", "head_top", "thorax", "pelvis"))
+SIDES = (((1, 2, 3), (4, 5, 6)), ((14, 15, 16), (11, 12, 13)))  # legs and arms, right and left
+MIRROR = np.array(H36M17.mirror)
 
 
 def biased(xyz_m: Float, rng: Rng) -> Float:
-    """Move joints to where a detector sees them: constant offsets in each person's own axes.
-
-    A detector's nose is the tip of the nose, up to 6 cm ahead of the motion pack's and up to 5 cm above it.
+    """Move joints to where a detector sees them: offsets in each person's own axes, the nose's in the head's.
 
     Args:
         xyz_m: (B, T, 17, 3) joints, any right-handed axes, metres.
         rng: Random source.
     """
     right = xyz_m[..., 14, :] - xyz_m[..., 11, :] + xyz_m[..., 1, :] - xyz_m[..., 4, :]
-    up = xyz_m[..., 8, :] - xyz_m[..., 0, :]
+    up = xyz_m[..., THORAX, :] - xyz_m[..., PELVIS, :]
     right, up = _unit(right), _unit(up)
-    body = np.stack([right, up, _unit(np.cross(up, right))], -2)  # (B, T, 3, 3), rows in camera axes
-    offset = rng.normal(0, 1, (len(xyz_m), 17, 3)).astype(np.float32) * BIAS_M[:, None]
+    body = np.stack([right, up, _unit(np.cross(up, right))], -2)  # (B, T, 3, 3), rows right, up, ahead
+    mean, sd = np.array(FITTED.bias_m, np.float32), np.array(FITTED.bias_sd_m, np.float32)
+    offset = mean + rng.standard_normal((len(xyz_m), 17, 3), np.float32) * sd[:, None]
     moved = xyz_m + np.einsum("bji,btik->btjk", offset, body)
-    face = _unit(xyz_m[..., NOSE, :] - (xyz_m[..., 8, :] + xyz_m[..., 10, :]) / 2)
-    crown = _unit(xyz_m[..., 10, :] - xyz_m[..., 8, :])
-    ahead, above = rng.uniform(0, [0.06, 0.05], (len(xyz_m), 2)).astype(np.float32).T[..., None, None]
-    moved[..., NOSE, :] += ahead * face + above * crown
+    crown = _unit(xyz_m[..., HEAD_TOP, :] - xyz_m[..., THORAX, :])
+    face = _unit(xyz_m[..., NOSE, :] - (xyz_m[..., THORAX, :] + xyz_m[..., HEAD_TOP, :]) / 2)
+    head = np.stack([_unit(np.cross(face, crown)), crown, face], -2)
+    moved[..., NOSE, :] = xyz_m[..., NOSE, :] + np.einsum("bi,btik->btk", offset[:, NOSE], head)
     return moved.astype(np.float32)
 
 
 def detector_like(
-    picture: Float, size: Float, dt_s: Float, half_wh: Float, rng: Rng, level: tuple[float, float] = (0.004, 0.045)
+    picture: Float, size: Float, dt_s: Float, half_wh: Float, rng: Rng, level: tuple[float, float] | None = None
 ) -> tuple[Float, Float]:
     """Turn projected joints into what a detector might say.
 
@@ -61,32 +139,23 @@ def detector_like(
         dt_s: (B, T) seconds between frames.
         half_wh: (B, 2) half the picture's width and height.
         rng: Random source.
-        level: Range of the typical error, as a share of `size`; each sequence draws one log-uniformly.
+        level: Range of the ordinary error (standard deviation along an axis) of a joint of median score, as a share
+            of `size`; each sequence draws one log-uniformly. By default as measured.
 
     Returns:
         xy (B, T, 17, 2) and score (B, T, 17) in 0..1; where the score is 0, xy is meaningless.
     """
-    people, length = picture.shape[:2]
-    typical = np.exp(rng.uniform(*np.log(level), people)).astype(np.float32)[:, None, None]
-    size3 = size[..., None]
-    wild = np.exp(0.7 * _correlated(rng, (people, length, 17), dt_s, (0.1, 1.0)) - 0.2)  # makes the tails heavy
-    slow = rng.uniform(0.3, 1, (people, 1, 1, 1)).astype(np.float32)
-    jitter = slow * _correlated(rng, (people, length, 17, 2), dt_s, (0.03, 0.6))
-    jitter += np.sqrt(1 - slow**2) * rng.standard_normal((people, length, 17, 2), np.float32)
-    xy = picture + (typical * size3 * DIFFICULTY * wild)[..., None] * jitter
-    _outliers(xy, picture, size, rng)
+    people = len(picture)
+    drift = _drifting(rng, _stay(picture, size, dt_s, rng), 4)  # sureness, gross errors, x, y
+    sequence, joint, time = FITTED.sure_parts
+    sure = np.array(FITTED.joint_sure, np.float32) + time * drift[..., 0]
+    sure += sequence * rng.standard_normal((people, 1, 1)) + joint * rng.standard_normal((people, 1, 17))
+    core = np.interp(sure, FITTED.sure, FITTED.core) * np.array(FITTED.joint_core) * _level(rng, people, level)
+    xy = picture + (size[..., None] * core.astype(np.float32))[..., None] * _jitter(rng, drift[..., 2:])
+    _displace(xy, picture, size, drift[..., 1] < np.interp(sure, FITTED.sure, GROSS_AT), rng)
     _swap_sides(xy, rng)
-    error = np.linalg.norm(xy - picture, axis=-1) / size3
-    score = _scores(error, rng)
-    bluff = rng.random((people, 1, 1)) < 0.4  # detectors that guess where a joint is lost, with a low score
-    lost = _lost(people, length, rng)
-    outside = (np.abs(picture) > half_wh[:, None, None]).any(-1)
-    edge = half_wh[:, None, None] * rng.uniform(0.9, 1, (people, 1, 1, 1))
-    xy = np.where(outside[..., None], np.clip(xy, -edge, edge), xy)
-    guess = xy + 0.12 * size3[..., None] * rng.standard_normal(xy.shape, np.float32)
-    xy = np.where((lost & ~outside)[..., None], guess, xy)
-    low = rng.uniform(0, 0.2, score.shape)
-    score = np.where(lost | outside, np.where(bluff, low, 0), score)
+    score = np.clip(_calibrated(np.interp(sure, FITTED.sure, FITTED.score), rng), 0.005, 1)
+    _unseen(xy, score, picture, size, half_wh, drift, rng)
     return xy.astype(np.float32), score.astype(np.float32)
 
 
@@ -94,68 +163,86 @@ def _unit(v: Float) -> Float:
     return v / np.maximum(np.linalg.norm(v, axis=-1, keepdims=True), 1e-6)
 
 
-def _correlated(rng: Rng, shape: tuple[int, ...], dt_s: Float, time_s: tuple[float, float]) -> Float:
-    """Return unit-variance AR(1) noise along axis 1, with a time constant per sequence."""
-    tau = np.exp(rng.uniform(*np.log(time_s), (len(dt_s), 1)))
-    stay = np.exp(-dt_s / tau).astype(np.float32).reshape(*dt_s.shape, *(1,) * (len(shape) - 2))
-    noise = rng.standard_normal(shape, np.float32)
-    for t in range(1, shape[1]):
-        noise[:, t] = stay[:, t] * noise[:, t - 1] + np.sqrt(1 - stay[:, t] ** 2) * noise[:, t]
-    return noise
+def _stay(picture: Float, size: Float, dt_s: Float, rng: Rng) -> Float:
+    """Return (B, T, 17) how much of an error is left since the frame before: by time and by the joint's own way."""
+    people = len(picture)
+    still = np.exp(rng.uniform(*np.log(FITTED.still_s), (people, 1, 1)))
+    moved = np.exp(rng.uniform(*np.log(FITTED.moved), (people, 1, 1)))
+    own = picture - picture[:, :, PELVIS : PELVIS + 1]
+    way = np.zeros(picture.shape[:3], np.float32)
+    way[:, 1:] = np.linalg.norm(own[:, 1:] - own[:, :-1], axis=-1) / size[:, 1:, None]
+    return np.exp(-dt_s[..., None] / still - np.nan_to_num(way) / moved).astype(np.float32)
 
 
-def _spans(rng: Rng, shape: tuple[int, ...], rate: npt.NDArray[np.float64], frames: float) -> Mask:
-    """Return a (B, T, ...) mask of spans that cover a share `rate` (B,) and last `frames` on average."""
-    rate = rate.reshape(-1, *(1,) * (len(shape) - 2))
-    draw, on = rng.random(shape), np.zeros(shape, np.bool_)
-    on[:, 0] = draw[:, 0] < rate
-    for t in range(1, shape[1]):
-        on[:, t] = np.where(on[:, t - 1], draw[:, t] < 1 - 1 / frames, draw[:, t] < rate / frames)
-    return on
+def _drifting(rng: Rng, stay: Float, channels: int) -> Float:
+    """Return (B, T, 17, channels) unit-variance noise x[t] = stay[t] x[t-1] + new, by doubling instead of a loop."""
+    keep = stay[..., None].copy()
+    keep[:, 0] = 0
+    x = rng.standard_normal((*stay.shape, channels), np.float32) * np.sqrt(1 - keep**2)
+    step = 1
+    while step < stay.shape[1]:  # x[t] holds the last `step` innovations, keep[t] what is left of x[t - step]
+        x[:, step:] += keep[:, step:] * x[:, :-step]
+        keep[:, step:] *= keep[:, :-step].copy()
+        step *= 2
+    return x
 
 
-def _outliers(xy: Float, truth: Float, size: Float, rng: Rng) -> None:
-    """Let joints jump to their mirrored twin, to another joint, or anywhere near the person; in place."""
-    people, length = xy.shape[:2]
-    far = _spans(rng, (people, length, 17), rng.uniform(0, 0.03, people), 3)
-    kind = rng.random((people, 1, 17, 1))
-    other = np.take(truth, rng.permutation(17), 2)
-    near = truth + 0.3 * size[..., None, None] * rng.standard_normal((people, 1, 17, 2), np.float32)
-    target = np.where(kind < 0.5, truth[..., MIRROR, :], np.where(kind < 0.75, other, near))
-    np.copyto(xy, target, where=far[..., None])
+def _level(rng: Rng, people: int, level: tuple[float, float] | None) -> Double:
+    """Return (B, 1, 1) factors of the ordinary error."""
+    if level is None:
+        return np.exp(np.hypot(FITTED.level_sd, OTHER_LEVEL_SD) * rng.standard_normal((people, 1, 1)))
+    middle = np.interp(0, FITTED.sure, FITTED.core)
+    return np.exp(rng.uniform(*np.log(level), (people, 1, 1))) / middle
+
+
+def _jitter(rng: Rng, drift: Float) -> Float:
+    """Add what is new in every frame to drifting noise (B, T, 17, 2), keeping its variance."""
+    white = np.exp(rng.uniform(*np.log(FITTED.white), (len(drift), 1, 1, 1))).astype(np.float32)
+    return np.sqrt(1 - white) * drift + np.sqrt(white) * rng.standard_normal(drift.shape, np.float32)
+
+
+def _displace(xy: Float, truth: Float, size: Float, gross: Mask, rng: Rng) -> None:
+    """Move quite wrong joints (B, T, 17) to the mirrored twin, to another joint, or anywhere near; in place."""
+    people = len(truth)
+    mirrored, other, _ = np.cumsum(FITTED.gross_kinds)
+    kind = rng.random((people, 17))
+    goal = np.where(kind < mirrored, MIRROR, np.where(kind < other, rng.permutation(17), np.arange(17)))
+    near = FITTED.near * rng.standard_normal((people, 17, 2), np.float32) * (kind >= other)[..., None]
+    b, t, j = np.nonzero(gross)
+    xy[b, t, j] += truth[b, t, goal[b, j]] - truth[b, t, j] + size[b, t, None] * near[b, j]
 
 
 def _swap_sides(xy: Float, rng: Rng) -> None:
-    """Exchange left and right for short spans, of the legs or of the arms; in place."""
+    """Exchange left and right for short spans, of the legs or of the arms, in three people out of ten; in place."""
     people, length = xy.shape[:2]
-    swapped = xy[..., MIRROR, :]
-    for joints in (LEGS, ARMS):
-        rate = np.where(rng.random(people) < 0.4, rng.uniform(0, 0.08, people), 0)
-        rows = np.zeros((people, length, 17), np.bool_)
-        rows[..., joints] = _spans(rng, (people, length), rate, 4)[..., None]
-        np.copyto(xy, swapped, where=rows[..., None])
+    rate = np.where(rng.random((people, 2)) < 0.3, rng.uniform(0, 2 / 0.3, (people, 2)) * FITTED.swaps, 0)
+    swapped = spans(rng, (people, length, 2), rate, 6.0)
+    for side, (right, left) in enumerate(SIDES):
+        b, t = np.nonzero(swapped[..., side])
+        for joint, twin in zip(right, left, strict=True):
+            xy[b, t, joint], xy[b, t, twin] = xy[b, t, twin], xy[b, t, joint]
 
 
-def _scores(error: Float, rng: Rng) -> Float:
-    """Return scores that fall with the error, each sequence with a calibration of its own."""
-    people = len(error)
-    top, soft, bend = rng.uniform([0.6, 0.04, 0.6], [1, 0.2, 1.6], (people, 3)).T[..., None, None]
-    blind = rng.random(error.shape) < 0.15  # confident errors and doubted hits
-    belief = np.where(blind, rng.uniform(0.3, 1, error.shape), np.exp(-error / soft))
-    score = top * belief**bend + rng.normal(0, 0.05, error.shape)
-    return np.clip(score, 0.02, 1).astype(np.float32)
+def _calibrated(score: Double, rng: Rng) -> Double:
+    """Bend the scores of some sequences: other detectors mean other things by them."""
+    people = len(score)
+    other = rng.random(people) < OTHER_SHARE
+    bend = np.where(other, np.exp(OTHER_BEND_SD * rng.standard_normal(people)), 1)
+    top = np.where(other, rng.uniform(0.85, 1, people), 1)
+    return top[:, None, None] * score ** bend[:, None, None]
 
 
-def _lost(people: int, length: int, rng: Rng) -> Mask:
-    """Return a (B, T, 17) mask of joints that are missing: single ones, limbs, lower bodies, whole frames."""
-    lost = _spans(rng, (people, length, 17), rng.uniform(0, 0.05, people), 5)
-    for joints in LIMBS:
-        rate = np.where(rng.random(people) < 0.2, rng.uniform(0, 0.4, people), 0)
-        lost[..., joints] |= _spans(rng, (people, length), rate, 12)[..., None]
-    for joints in LOWER_BODIES:
-        for frames, share in ((40, 0.06), (10**6, 0.04)):
-            rate = np.where(rng.random(people) < share, 0.7, 0)
-            lost[..., joints] |= _spans(rng, (people, length), rate, frames)[..., None]
-    for joint in range(17):  # a detector that does not know the joint at all
-        lost[..., joint] |= (rng.random(people) < (0.08 if joint == 10 else 0.01))[:, None]
-    return lost | _spans(rng, (people, length), rng.uniform(0, 0.02, people), 3)[..., None]
+def _unseen(xy: Float, score: Double, truth: Float, size: Float, half_wh: Float, drift: Float, rng: Rng) -> None:
+    """Guess, with a low score, or drop the joints that are covered or out of the picture; in place."""
+    people, length = xy.shape[:2]
+    outside = (np.abs(truth) > half_wh[:, None, None]).any(-1)
+    silent = rng.random(people) < SILENT_SHARE  # these say nothing instead
+    for rows, table, spread in (
+        (lost_joints(people, length, rng) & ~outside, FITTED.hidden, FITTED.guess),
+        (outside, FITTED.outside, FITTED.astray),
+    ):
+        b, t, j = np.nonzero(rows)
+        half = half_wh[b]
+        guess = np.clip(truth[b, t, j], -half, half) + spread * size[b, t, None] * drift[b, t, j, 2:]
+        xy[b, t, j] = np.clip(guess, -half, half)
+        score[b, t, j] = np.where(silent[b], 0, np.interp(drift[b, t, j, 0], QUARTERS, table))
