@@ -1,0 +1,1 @@
+"""Training without 3D truth, or with little of it."""
