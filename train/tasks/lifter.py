@@ -16,6 +16,7 @@ from torch import Tensor
 
 from engines.metrics3d import mpjpe_mm, root_error_share
 from train.data.cameras import shoot
+from train.data.foreign2d import from_elsewhere
 from train.data.mocap import Float, Motion, Take, data_root, even_takes, load_motion, sample_takes
 from train.data.noise2d import biased, detector_like
 from train.export import export_model, read_weights
@@ -44,13 +45,16 @@ EXAMPLES = """examples:
   python -m train.tasks.lifter --model tcn --out runs/tcn --no-train --export lifter-tcn.onnx   (best so far)"""
 
 
-def make_batch(take: Take, rng: np.random.Generator, clean_share: float = CLEAN_SHARE) -> dict[str, Float]:
+def make_batch(
+    take: Take, rng: np.random.Generator, clean_share: float = CLEAN_SHARE, foreign: bool = False
+) -> dict[str, Float]:
     """Film a batch of people and detect them.
 
     Args:
         take: The people in world axes.
         rng: Random source of cameras and detector.
         clean_share: Share of the sequences with the true 2D joints and full scores.
+        foreign: Let some of them look like other programs' joints.
 
     Returns:
         The lifter's inputs xy (B, T, 17, 2), score (B, T, 17), dt_s (B, T) and the truth in camera axes,
@@ -64,6 +68,8 @@ def make_batch(take: Take, rng: np.random.Generator, clean_share: float = CLEAN_
     xy, score = detector_like(seen, size, take.dt_s, shot.half_wh, rng)
     clean = rng.random(len(xy)) < clean_share
     xy[clean], score[clean] = shot.picture[clean], 1
+    if foreign:
+        xy, score = from_elsewhere(xy, score, size, rng)
     root = shot.xyz_m[:, :, :1]
     return {
         "xy": xy / shot.assumed[:, None, None, None],
@@ -82,7 +88,7 @@ def batches(motion: Motion, frames: int, seed: int, steps: int, done: int = 0) -
         shares = np.array(FIRST_SHARES) * (1 - progress) + np.array(LAST_SHARES) * progress
         length = int(rng.choice(LENGTHS, p=shares))
         take = sample_takes(motion, rng, max(2, frames // length), length)
-        yield {name: torch.from_numpy(a) for name, a in make_batch(take, rng).items()}
+        yield {name: torch.from_numpy(a) for name, a in make_batch(take, rng, foreign=True).items()}
 
 
 def losses(model: Lifter, batch: Batch) -> dict[str, Tensor]:
