@@ -29,7 +29,8 @@ class FitConfig:
 
     Attributes:
         out_dir: Where checkpoint.pt, log.csv and best.pt go.
-        steps: Optimiser steps in all; the learning rate falls to 1 % along a cosine over them.
+        steps: Optimiser steps in all.
+        drops: Shares of the steps at which the learning rate falls to a tenth; None: it falls to 1 % along a cosine.
         lr: Peak learning rate. Parameter groups may scale it with an `lr_scale` key.
         warmup_steps: Steps of linear warm-up.
         weight_decay: AdamW's.
@@ -42,6 +43,7 @@ class FitConfig:
 
     out_dir: Path
     steps: int
+    drops: tuple[float, ...] | None = None
     lr: float = 1e-3
     warmup_steps: int = 200
     weight_decay: float = 1e-4
@@ -91,10 +93,12 @@ class Fitter:
         self.saved_at = time.monotonic()
 
     def learning_rate(self) -> float:
-        """Return this step's base learning rate: linear warm-up, then a cosine down to 1 %."""
+        """Return this step's base learning rate: linear warm-up, then a cosine down to 1 %, or the given drops."""
         c = self.config
-        warm = min(1.0, (self.step + 1) / max(1, c.warmup_steps))
-        return c.lr * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, self.step / c.steps))))
+        warm, progress = min(1.0, (self.step + 1) / max(1, c.warmup_steps)), min(1.0, self.step / c.steps)
+        if c.drops is not None:
+            return c.lr * warm * 0.1 ** sum(progress >= drop for drop in c.drops)
+        return c.lr * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
 
     def train_step(self, batch: Batch, losses: Losses) -> dict[str, float]:
         """Do one optimiser step; return the loss values, `loss` being their sum."""
@@ -122,6 +126,15 @@ class Fitter:
                 mean.copy_(now)
 
 
+def steps_done(out_dir: Path) -> int:
+    """Return the steps of a run that is to be resumed, 0 of a new one: seed the data with it too.
+
+    The batches are not rewound when training resumes; with the seed alone a resumed run would see its first ones again.
+    """
+    path = out_dir / "checkpoint.pt"
+    return int(torch.load(path, weights_only=True)["step"]) if path.exists() else 0
+
+
 def fit(
     config: FitConfig,
     model: nn.Module,
@@ -135,7 +148,7 @@ def fit(
     Args:
         config: See FitConfig.
         model: The network; moved nowhere, so put it on its device before.
-        batches: Endless iterator; it is not rewound when training resumes.
+        batches: Endless iterator; it is not rewound when training resumes (see `steps_done`).
         losses: Maps (model, batch) to named scalar losses that are summed.
         evaluate: Scores the averaged model; `best.pt` keeps the one with the lowest "score".
         groups: Optimiser parameter groups, with an optional `lr_scale` each.
