@@ -61,7 +61,7 @@ class Windows:
         self.frames = int(self.lengths.sum())
 
     def epoch(
-        self, rng: np.random.Generator, batch: int, chunk: int = 1, targets: int | None = None, flip: bool = True
+        self, rng: np.random.Generator, batch: int, chunk: int = 1, targets: int | None = None, flip: str = "half"
     ) -> Iterator[dict[str, torch.Tensor]]:
         """Yield batches that cover every frame once, or as many random chunks as hold `targets` frames.
 
@@ -70,20 +70,21 @@ class Windows:
             batch: Chunks in a batch.
             chunk: Neighbouring targets in a chunk.
             targets: Frames in the epoch; None for all.
-            flip: Mirror half of the chunks.
+            flip: "none"; "half" mirrors half of the chunks; "both" gives every chunk as it is and mirrored.
 
         Yields:
             xy (B, R - 1 + chunk, 17, 2) and score of what is seen; pose_m (B, chunk, 17, 3), root_m (B, chunk, 3)
             and counts (B, chunk), 0 for targets beyond the chunk's end.
         """
         rows, begins, ends = self._chunks(rng, chunk)
-        order = rng.permutation(len(rows))
+        chunks, copies = len(rows), 2 if flip == "both" else 1
+        order = rng.permutation(chunks * copies)
         if targets is not None:
-            order = order[: int(np.searchsorted((ends - begins)[order].cumsum(), targets)) + 1]
+            order = order[: int(np.searchsorted((ends - begins)[order % chunks].cumsum(), targets)) + 1]
+        flips = order >= chunks if flip == "both" else rng.random(len(order)) < (0.5 if flip == "half" else 0)
         for first in range(0, len(order), batch):
-            some = order[first : first + batch]
-            flips = rng.random(len(some)) < (0.5 if flip else 0)
-            yield self._batch(rows[some], begins[some], ends[some], chunk, flips)
+            some = order[first : first + batch] % chunks
+            yield self._batch(rows[some], begins[some], ends[some], chunk, flips[first : first + batch])
 
     def _chunks(self, rng: np.random.Generator, chunk: int) -> tuple[Int, Int, Int]:
         """Return track, first target and end of every chunk; the cuts lie elsewhere each time."""

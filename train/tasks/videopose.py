@@ -17,7 +17,7 @@ from train.data.rigs import Camera, room_rig, virtual_rig
 from train.data.room import RoomClip, room_clips
 from train.data.windows import Track, Windows
 from train.epochs import EpochConfig, fit_epochs
-from train.fit import Batch, Losses
+from train.fit import Batch
 from train.losses3d import distance
 from train.models.videopose import KERNELS, VideoPose, momentum_at, with_flip
 from train.models.videopose_stream import VideoPoseStream, centred, export_stream, filled_sequence
@@ -83,7 +83,7 @@ def train_networks(
     chunk: int,
     targets: int | None = None,
     evaluate: Callable[[nn.Module], dict[str, float]] | None = None,
-    loss: Losses = losses,
+    flip: str = "half",
 ) -> nn.Module:
     """Train a ModuleDict with a "pose" network as the paper says, on `batch` targets in chunks of `chunk`."""
     pose = networks["pose"]
@@ -91,12 +91,12 @@ def train_networks(
 
     def epoch_batches(epoch: int) -> Iterator[Batch]:
         rng = np.random.default_rng([config.seed, epoch])
-        return source.epoch(rng, max(1, batch // chunk), chunk, targets)
+        return source.epoch(rng, max(1, batch // chunk), chunk, targets, flip)
 
     def before_epoch(model: nn.Module, epoch: int) -> None:
         set_momentum(model, momentum_at(epoch, config.epochs))
 
-    return fit_epochs(config, networks, epoch_batches, loss, before_epoch, evaluate)
+    return fit_epochs(config, networks, epoch_batches, losses, before_epoch, evaluate)
 
 
 @torch.no_grad()

@@ -1,0 +1,178 @@
+"""The three contestants of `against_videopose3d.py`: how each is trained, and errors averaged as VideoPose3D does."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from engines.metrics3d import mpjpe_mm, mpjve_mm_per_frame, p_mpjpe_mm
+from train.data.mocap import Float
+from train.data.windows import Track, Windows
+from train.epochs import EpochConfig, fit_epochs
+from train.fit import Batch
+from train.models.videopose import KERNELS, VideoPose
+from train.tasks.videopose import train_networks
+
+INPUTS = {"truth": "gt", "detector": "posestream"}  # ours: VideoPose3D's name of the 2D joints
+METRICS = {
+    "MPJPE mm": "Protocol #1 Error (MPJPE)",
+    "P-MPJPE mm": "Protocol #2 Error (P-MPJPE)",
+    "MPJVE mm/frame": "Velocity Error (MPJVE)",
+}
+WHOLE_DECAY = 0.95**80  # of the learning rate over all epochs, as in the paper
+SEQUENCES = (32, 128, 64, 240)  # frames of the shipped architecture's sequences, epoch by epoch
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What every run gets.
+
+    Attributes:
+        channels: Width of VideoPose3D and ours.
+        epochs: Each frame and its mirror image once per epoch.
+        batch: Targets in a batch.
+        fps: Frame rate of the clips.
+        every: Take every so-manyth training clip (of the val clips all).
+        most_s: Longest piece of a clip.
+    """
+
+    channels: int = 128
+    epochs: int = 10
+    batch: int = 1024
+    fps: float = 30.0
+    every: int = 8
+    most_s: float = 8.0
+
+    @property
+    def lr_decay(self) -> float:
+        """Factor of the learning rate per epoch."""
+        return float(WHOLE_DECAY ** (1 / self.epochs))
+
+
+def action_average(poses: Sequence[Float], tracks: Sequence[Track]) -> dict[str, float]:
+    """Average the errors of all 17 joints over the frames of an action, then over the actions, as VideoPose3D does."""
+    actions: dict[str, list[tuple[Float, Float]]] = {}
+    for pose, track in zip(poses, tracks, strict=True):
+        actions.setdefault(track.action, []).append((pose, track.pose_m))
+    measures = (mpjpe_mm, p_mpjpe_mm, mpjve_mm_per_frame)
+    out = {}
+    for name, measure in zip(METRICS, measures, strict=True):
+        per_action = []
+        for pairs in actions.values():
+            weights = [len(p) for p, _ in pairs]
+            per_action.append(np.average([measure(p, t) for p, t in pairs], weights=weights))
+        out[name] = float(np.mean(per_action))
+    return out
+
+
+def parse(text: str) -> dict[str, float]:
+    """Read the errors that VideoPose3D prints per action, and average them over the actions.
+
+    Raises:
+        RuntimeError: If there are none.
+    """
+    out = {}
+    for name, printed in METRICS.items():
+        found = [float(x) for x in re.findall(re.escape(printed) + r": ([0-9.eE+-]+) mm", text)]
+        if not found:
+            raise RuntimeError(f"VideoPose3D printed no {printed!r}; its last words: {text.strip()[-500:]}")
+        out[name] = float(np.mean(found))
+    return out
+
+
+def run_theirs(checkout: Path, budget: Budget, kind: str, folder: Path) -> str:
+    """Train and test VideoPose3D's causal 243-frame model; return what it prints without test-time flip."""
+    common = [sys.executable, "run.py", "-k", INPUTS[kind], "-arc", "3,3,3,3,3", "--causal"]
+    common += ["-ch", str(budget.channels), "-c", str(folder.resolve()), "-b", str(budget.batch)]
+    epochs = str(budget.epochs)
+    train = ["-e", epochs, "-lrd", str(budget.lr_decay), "--no-eval", "--checkpoint-frequency", epochs]
+    test = ["--evaluate", f"epoch_{epochs}.bin", "--no-test-time-augmentation"]
+    # its checkpoints hold a numpy random state, which torch loads only when told to
+    environment = {**os.environ, "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"}
+    said = ""
+    for name, options in (("train", train), ("test", test)):
+        done = subprocess.run(
+            [*common, *options], cwd=checkout, env=environment, capture_output=True, text=True, check=False
+        )
+        said = done.stdout
+        (folder / f"{name}.txt").write_text(done.stdout + done.stderr)
+        if done.returncode:
+            raise RuntimeError(f"VideoPose3D stopped with {done.returncode}: {done.stderr.strip()[-500:]}")
+    return said
+
+
+def theirs_in_ours(checkpoint: Path, channels: int) -> VideoPose:
+    """Load the weights of VideoPose3D's checkpoint into our network."""
+    saved = torch.load(checkpoint, weights_only=False)["model_pos"]  # written a moment ago by its own code
+    model = VideoPose(KERNELS[243], True, channels)
+    state = {}
+    places = {"expand.": ("expand_conv", "expand_bn")}
+    for i in range(len(model.blocks)):
+        places[f"blocks.{i}.wide."] = (f"layers_conv.{2 * i}", f"layers_bn.{2 * i}")
+        places[f"blocks.{i}.mix."] = (f"layers_conv.{2 * i + 1}", f"layers_bn.{2 * i + 1}")
+    for ours, (conv, norm) in places.items():
+        state[f"{ours}linear.weight"] = saved[f"{conv}.weight"].transpose(1, 2).flatten(1)
+        for part in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked"):
+            state[f"{ours}norm.{part}"] = saved[f"{norm}.{part}"]
+    state |= {"head.weight": saved["shrink.weight"][..., 0], "head.bias": saved["shrink.bias"]}
+    model.load_state_dict(state)
+    return model.eval()
+
+
+def train_ours(budget: Budget, tracks: Sequence[Track], seed: int, out: Path) -> VideoPose:
+    """Train our causal 243-frame model in its strided form, as VideoPose3D's code trains its own."""
+    torch.manual_seed(seed)
+    networks = nn.ModuleDict({"pose": VideoPose(KERNELS[243], True, budget.channels)})
+    config = EpochConfig(out, budget.epochs, 1e-3, budget.lr_decay, seed=seed)
+    train_networks(config, networks, tracks, budget.batch, 1, flip="both")
+    return networks["pose"]
+
+
+def shipped_network(parameters: int) -> nn.Module:
+    """Return the shipped architecture at the largest width that has no more parameters than given."""
+    from train.tasks.lifter import MODELS
+
+    make: Callable[..., nn.Module] = MODELS["tcn"]
+    width = 16
+    while sum(p.numel() for p in make(width=width + 4).parameters()) <= parameters:
+        width += 4
+    return make(width=width)
+
+
+def train_shipped(budget: Budget, tracks: Sequence[Track], seed: int, out: Path) -> nn.Module:
+    """Train the shipped architecture with its own losses, on whole sequences, for as many epochs and targets."""
+    from train.tasks.lifter import losses
+
+    torch.manual_seed(seed)
+    model = shipped_network(sum(p.numel() for p in VideoPose(KERNELS[243], True, budget.channels).parameters()))
+    source = Windows(tracks, 1, 0)
+
+    def epoch_batches(epoch: int) -> Iterator[Batch]:
+        length = SEQUENCES[epoch % len(SEQUENCES)]
+        rng = np.random.default_rng([seed, epoch])
+        for batch in source.epoch(rng, max(1, budget.batch // length), length, flip="both"):
+            dt_s = torch.full(batch["score"].shape[:2], 1 / budget.fps)
+            dt_s[:, 0] = 0
+            yield {**batch, "dt_s": dt_s}
+
+    config = EpochConfig(out, budget.epochs, 1e-3, budget.lr_decay, grad_clip=1.0, seed=seed)
+    return fit_epochs(config, model, epoch_batches, losses)
+
+
+@torch.no_grad()
+def lift(model: nn.Module, track: Track, fps: float) -> Float:
+    """Return the shipped architecture's poses (T, 17, 3) of a track, from no history."""
+    dt_s = torch.full((1, len(track.xy)), 1 / fps)
+    dt_s[:, 0] = 0
+    xy, score = (torch.from_numpy(a)[None] for a in (track.xy, track.score))
+    pose: Tensor = model.sequence(xy, score, dt_s)[0]
+    return pose[0].numpy()
