@@ -10,6 +10,9 @@ import numpy as np
 from engines.geometry import Float, pixels_to_rays
 from engines.runtime import Engine, require_kind
 
+Answer = tuple[Float, Float, np.float32]
+"""Of one person: xyz_m (17, 3), root_m (3,), filled, as `Lifter.lift` returns them."""
+
 
 @dataclass(slots=True)
 class _Seen:
@@ -76,7 +79,10 @@ class Lifter:
         settings = engine.spec.settings
         self.receptive_field = int(settings["receptive_field"])
         self.max_gap_s = float(settings["max_gap_s"])
+        self.look_ahead_frames = int(settings.get("look_ahead_frames", 0))  # by which the answers lag
         self._history = History(self.max_gap_s)
+        self.answers: dict[Hashable, Answer] = {}
+        """What the last step said of everybody who took it, those who coast among them."""
 
     def lift(
         self,
@@ -104,9 +110,11 @@ class Lifter:
 
         Returns:
             xyz_m (P, 17, 3) in camera axes with the pelvis at the origin; root_m (P, 3) pelvis in camera space;
-            filled (P,) 0..1, share of the receptive field that holds real history.
+            filled (P,) 0..1, share of the receptive field that holds real history. A model that looks ahead speaks of
+            each person's frame `look_ahead_frames` steps ago.
         """
         rows, dt_s, fresh = self._history.step(keys, time_s, reset)
+        self.answers = {}
         if not rows:
             return np.zeros((0, 17, 3), np.float32), np.zeros((0, 3), np.float32), np.zeros(0, np.float32)
         idle = ((0, len(rows) - len(keys)),)
@@ -114,7 +122,9 @@ class Lifter:
         scores = np.pad(score.astype(np.float32), (*idle, (0, 0)))
         inputs = {"xy": rays, "score": scores, "dt_s": np.array(dt_s, np.float32)}
         out = self.engine.run(inputs, rows, fresh)
-        people = len(keys)
-        frames = np.array([self._history.frames(k) for k in keys], np.float32)
+        frames = np.array([self._history.frames(k) for k in rows], np.float32)
         filled = np.minimum(frames / self.receptive_field, 1).astype(np.float32)
-        return out["xyz_m"][:people].astype(np.float32), out["root_m"][:people].astype(np.float32), filled
+        said = out["xyz_m"].astype(np.float32), out["root_m"].astype(np.float32), filled
+        self.answers = dict(zip(rows, zip(*said, strict=True), strict=True))
+        people = len(keys)
+        return said[0][:people], said[1][:people], said[2][:people]

@@ -17,12 +17,14 @@ from engines.tracks import Tracks
 
 COLUMNS = {
     "mpjpe_mm": "MPJPE", "p_mpjpe_mm": "P-MPJPE", "n_mpjpe_mm": "N-MPJPE", "mpjve_mm_per_frame": "MPJVE",
-    "mpjve_mm_per_s": "mm/s", "acceleration_error_mm": "accel", "jitter_mm": "jitter", "truth_jitter_mm": "truth's",
+    "mpjve_mm_per_s": "mm/s", "still_mm_per_s": "still",
+    "acceleration_error_mm": "accel", "jitter_mm": "jitter", "truth_jitter_mm": "truth's",
     "pck_150mm": "PCK150", "auc": "AUC", "bone_length_error_mm": "bones", "bone_sd_mm": "bone SD",
     "limb_ratio_error": "limb l/r", "root_error_share": "root",
 }  # fmt: skip
 LEGEND = (
-    "mm; MPJVE mm/frame; accel, jitter mm/frame^2; bones: error of length, SD over a clip; root: median, share of depth"
+    "mm; MPJVE mm/frame and mm/s, still: of a person who never moves; accel, jitter mm/frame^2;\n"
+    "bones: error of length, SD over a clip; root: median error, share of the depth"
 )
 _SHARES = ("pck_150mm", "auc", "limb_ratio_error", "root_error_share")
 
@@ -108,6 +110,7 @@ def _figures(xyz_m: Float, root_m: Float, truth: Truth, tracks: Tracks, spans: l
         "n_mpjpe_mm": metrics3d.n_mpjpe_mm(pose, true),
         "mpjve_mm_per_frame": metrics3d.mpjve_mm_per_frame(pose, true),
         "mpjve_mm_per_s": metrics3d.mpjve_mm_per_s(pose, true, time_s),
+        "still_mm_per_s": metrics3d.mpjve_mm_per_s(true * 0, true, time_s),
         "acceleration_error_mm": metrics3d.acceleration_error_mm(pose, true),
         "jitter_mm": metrics3d.jitter_mm(pose),
         "truth_jitter_mm": metrics3d.jitter_mm(true),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,8 @@ from engines.lifter import History, Lifter
 
 SIDE_BY_SIDE = 16
 """Clips that take a step together: a row costs 0.4 ms among 16 and 1.4 ms alone (busy CPU, lifter-tcn)."""
+
+AFTER_END_S = 1 / 30  # how far apart the readings of a clip's last row are, for a model that looks ahead
 
 # array: (kinds of number, dtype kept, shape; N rows, C clips)
 ARRAYS: dict[str, tuple[str, str, tuple[str | int, ...]]] = {
@@ -97,9 +99,10 @@ class Tracks:
         """Return the first row of each clip that has rows, in the order of the rows."""
         return np.flatnonzero(np.diff(self.clip, prepend=-1)) if len(self.clip) else np.zeros(0, np.int64)
 
-    def spans(self) -> list[slice]:
-        """Return the rows of each clip that has rows, in the order of the rows."""
-        edges = [*self.starts().tolist(), len(self.clip)]
+    def spans(self, max_gap_s: float = np.inf) -> list[slice]:
+        """Return the rows of each clip that has rows, in the order of the rows; cut where nothing was seen for long."""
+        pauses = np.flatnonzero(np.diff(self.pts_s) > max_gap_s) + 1
+        edges = [*np.union1d(self.starts(), pauses).tolist(), len(self.clip)]
         return [slice(a, b) for a, b in itertools.pairwise(edges)]
 
 
@@ -109,7 +112,8 @@ def lift_tracks(
     """Lift every clip from a fresh state, frame by frame, with the gaps, resets and time steps of a live run.
 
     Several clips take their steps together, as several people of one picture do; each is alone with its memory and
-    its clock. Against one clip at a time the results differ by rounding (2e-7 m).
+    its clock. Against one clip at a time the results differ by rounding (2e-7 m). Of a model that looks ahead, the
+    lagging answers are put to the rows that they are for.
 
     Args:
         lifter: The model; what it remembers is forgotten.
@@ -120,41 +124,71 @@ def lift_tracks(
     Returns:
         xyz_m (N, 17, 3) and root_m (N, 3), as `Lifter.lift` gives them.
     """
+    rays = _rays(tracks)
+    ahead = lifter.look_ahead_frames
+    xyz_m, root_m = np.empty((len(tracks), 17, 3), np.float32), np.empty((len(tracks), 3), np.float32)
+    clocks: dict[int, History] = {}
+    done = 0
+    for steps in _steps(tracks.spans(lifter.max_gap_s if ahead else np.inf), side_by_side, ahead):
+        dt_s, fresh = np.zeros(len(steps), np.float32), set()
+        for at, step in enumerate(steps):
+            if step.number == 0:
+                clocks[step.seat] = History(lifter.max_gap_s)
+            time_s = float(tracks.pts_s[step.row]) + step.after_end * AFTER_END_S
+            _, (dt_s[at],), begins = clocks[step.seat].step([step.seat], time_s)
+            fresh |= begins
+        rows = np.array([step.row for step in steps])
+        inputs = {"xy": rays[rows], "score": tracks.score[rows], "dt_s": dt_s}
+        out = lifter.engine.run(inputs, [step.seat for step in steps], fresh)
+        answers = np.array([step.number >= ahead for step in steps])
+        answered = np.array([step.answers for step in steps])[answers]
+        xyz_m[answered], root_m[answered] = out["xyz_m"][answers], out["root_m"][answers]
+        done += len(answered)
+        tell(done)
+    return xyz_m, root_m
+
+
+def _rays(tracks: Tracks) -> Float:
     rays = np.empty_like(tracks.xy_px)
     for rows in tracks.spans():
         clip = tracks.clip[rows.start]
         width, height = tracks.size_wh[clip].tolist()
         rays[rows] = pixels_to_rays(tracks.xy_px[rows], (width, height), float(tracks.focal_px[clip]))
-    xyz_m, root_m = np.empty((len(tracks), 17, 3), np.float32), np.empty((len(tracks), 3), np.float32)
-    clocks: dict[int, History] = {}
-    done = 0
-    for step in _steps(tracks.spans(), side_by_side):
-        dt_s, fresh = np.zeros(len(step), np.float32), set()
-        for at, (seat, row, first) in enumerate(step):
-            if first:
-                clocks[seat] = History(lifter.max_gap_s)
-            _, (dt_s[at],), begins = clocks[seat].step([seat], float(tracks.pts_s[row]))
-            fresh |= begins
-        rows = np.array([row for _, row, _ in step])
-        inputs = {"xy": rays[rows], "score": tracks.score[rows], "dt_s": dt_s}
-        out = lifter.engine.run(inputs, [seat for seat, _, _ in step], fresh)
-        xyz_m[rows], root_m[rows] = out["xyz_m"], out["root_m"]
-        done += len(step)
-        tell(done)
-    return xyz_m, root_m
+    return rays
 
 
-def _steps(spans: list[slice], seats: int) -> Iterator[list[tuple[int, int, bool]]]:
-    """Yield, step by step, (seat, row, whether its clip begins): long clips first, a free seat takes the next."""
+class _Step(NamedTuple):
+    """What one seat does in one step: the step's number in its clip, the row it reads, the row it answers for."""
+
+    seat: int
+    number: int
+    row: int
+    answers: int
+    after_end: int  # times that the last row was read before
+
+
+def _steps(spans: list[slice], seats: int, ahead: int) -> Iterator[list[_Step]]:
+    """Yield what is done together: long clips first, a free seat takes the next.
+
+    After its end a clip's last row is read again until the lagging answers are there.
+    """
     waiting = sorted(spans, key=lambda s: s.start - s.stop)[::-1]
     taken: dict[int, tuple[slice, int]] = {}
     while waiting or taken:
         for seat in range(seats):
             if seat not in taken and waiting:
-                span = waiting.pop()
-                taken[seat] = (span, span.start)
-        yield [(seat, row, row == span.start) for seat, (span, row) in taken.items()]
-        taken = {seat: (span, row + 1) for seat, (span, row) in taken.items() if row + 1 < span.stop}
+                taken[seat] = (waiting.pop(), 0)
+        yield [_step(seat, span, number, ahead) for seat, (span, number) in taken.items()]
+        taken = {
+            seat: (span, number + 1)
+            for seat, (span, number) in taken.items()
+            if span.start + number + 1 < span.stop + ahead
+        }
+
+
+def _step(seat: int, span: slice, number: int, ahead: int) -> _Step:
+    newest, last = span.start + number, span.stop - 1
+    return _Step(seat, number, min(newest, last), newest - ahead, max(0, newest - last))
 
 
 def described(name: str, sizes: str = "") -> str:

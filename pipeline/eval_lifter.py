@@ -20,11 +20,11 @@ import numpy as np
 
 from engines.lifter import Lifter
 from engines.runtime import BACKENDS, Engine, open_engine
-from engines.score3d import LEGEND, lines, score
+from engines.score3d import LEGEND, Truth, lines, score
 from engines.tracks import Tracks, lift_tracks
 from pipeline.config import ModelConfig
 from pipeline.detect import describe
-from pipeline.errors import OutputError, PipelineError, UsageError
+from pipeline.errors import OutputError, PipelineError, SourceError, UsageError
 from pipeline.launch import write_json
 from pipeline.options import check_writable, lifter_of, positive
 from pipeline.record import Results, load_results, save_results
@@ -77,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("file", nargs="?", type=Path, metavar="FILE.npz", help="2D tracks; see below")
     parser.add_argument("--model", action="append", metavar="tcn|lstm|FILE", help="3D lifter")
+    parser.add_argument("--backend", choices=BACKENDS, default=ModelConfig().backend, help="what runs the model")
     parser.add_argument("--threads", type=positive, default=ModelConfig().threads, help="CPU threads of the model")
     parser.add_argument("--json", nargs="?", const="-", metavar="FILE", help="figures as JSON, into FILE or printed")
     parser.add_argument("--quiet", action="store_true", help="no progress")
@@ -84,29 +85,45 @@ def _parser() -> argparse.ArgumentParser:
     group = parser.add_argument_group("with FILE.npz")
     group.add_argument("--save", type=Path, metavar="OUT.npz", help="results file, one row for each row of FILE")
     group.add_argument("--force", action="store_true", help="replace what is there already")
-    group.add_argument("--backend", choices=BACKENDS, default=ModelConfig().backend, help="what runs the model")
     group = parser.add_argument_group("without: the motion pack (needs posestream[train])")
     group.add_argument("--data", type=Path, help="folder of motion.npz (default: $POSESTREAM_DATA/mocap)")
     group.add_argument("--seconds", type=float, default=4.0, help="of each clip (4)")
     group.add_argument("--seed", type=int, default=11, help="of the cameras and the imitated detector (11)")
+    group.add_argument("--detections", type=Path, metavar="FILE.npz", help="real detections and their truth; see below")
     group.add_argument("--plots", type=Path, metavar="DIR", help="pictures of the errors")
     group.add_argument("--against-batch", action="store_true", help="also compare the stream with the PyTorch network")
     return parser
 
 
 def _measure_pack(args: argparse.Namespace, models: list[str]) -> int:
+    """Hand over to the training room, which has the motion pack and the cameras."""
     if args.save is not None:
         raise UsageError("--save is for the tracks of a file", "posestream eval lifter FILE.npz --save OUT.npz")
     if importlib.util.find_spec("torch") is None:
         hint = "pip install 'posestream[train]', or give a file of 2D tracks"
         raise PipelineError("eval lifter without a file needs torch, which is not installed", hint, exit_code=2)
-    task = importlib.import_module("train.tasks.eval_lifter")
-    reports = task.measure_pack(
-        models, args.data, args.seconds, args.seed, args.threads, args.plots, args.against_batch, args.quiet
-    )
+    terminal = Terminal(quiet_stdout=args.json == "-")
+    detected = _with_truth(args.detections) if args.detections is not None else None
+    try:
+        reports = importlib.import_module("train.tasks.eval_lifter").measure_pack(
+            models, terminal.write, (lambda line: None) if args.quiet else terminal.say, folder=args.data,
+            seconds=args.seconds, seed=args.seed, detected=detected, plots=args.plots,
+            against_batch=args.against_batch, backend=args.backend, threads=args.threads,
+        )  # fmt: skip
+    except FileNotFoundError as error:
+        raise SourceError(
+            f"{error.filename} does not exist", "--data FOLDER or POSESTREAM_DATA says where it is"
+        ) from error
     if args.json is not None:
         write_json(reports, args.json)
     return 0
+
+
+def _with_truth(path: Path) -> tuple[Tracks, Truth]:
+    tracks, truth = load_tracks(path)
+    if truth is None:
+        raise UsageError(f"{path} does not hold the truth (xyz_m): nothing to measure")
+    return tracks, truth
 
 
 def _results(args: argparse.Namespace, tracks: Tracks, lifter: Lifter, terminal: Terminal) -> Results:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -152,3 +153,30 @@ def test_what_cannot_be_is_refused_by_name(name: str, says: str) -> None:
     raw[array] = change(raw[array])
     with pytest.raises(TensorShapeError, match=says):
         Tracks(**raw)
+
+
+class Late:
+    """A stand-in for an engine whose answers lag: it says which x it saw two frames ago, and dt."""
+
+    spec = SimpleNamespace(
+        kind="lifter",
+        settings={"receptive_field": 9, "max_gap_s": 0.5, "frame_rate_hz": [15, 60], "look_ahead_frames": 2},
+    )
+
+    def __init__(self) -> None:
+        self.seen: dict[int, list[float]] = {}
+
+    def run(self, inputs: dict[str, np.ndarray], keys: list[int], reset: set[int]) -> dict[str, np.ndarray]:
+        for key, x in zip(keys, inputs["xy"][:, 0, 0], strict=True):
+            self.seen[key] = [*([] if key in reset else self.seen[key]), float(x)]
+        said = np.array([self.seen[k][max(0, len(self.seen[k]) - 3)] for k in keys], np.float32)
+        return {"xyz_m": np.tile(said[:, None, None], (1, 17, 3)), "root_m": np.tile(said[:, None], (1, 3))}
+
+
+def test_answers_that_lag_are_put_to_their_rows() -> None:
+    raw = arrays()
+    raw["xy_px"][:, 0, 0] = np.arange(sum(LENGTHS))
+    raw["size_wh"], raw["focal_px"] = np.ones((5, 2)), np.ones(5)
+    xyz_m, root_m = lift_tracks(Lifter(Late()), Tracks(**raw), side_by_side=2)  # type: ignore[arg-type]
+    np.testing.assert_allclose(xyz_m[:, 0, 0], np.arange(sum(LENGTHS)) - 0.5)
+    np.testing.assert_allclose(root_m[:, 2], np.arange(sum(LENGTHS)) - 0.5)

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from engines.runtime import open_engine
+from train.against_batch import streaming_gap
 from train.export import read_weights, run_onnx
 from train.models.lifter_io import OUTPUTS, Lifter, observe, to_metres
 from train.models.lstm import LstmLifter
 from train.models.tcn import CausalTcn
-from train.tasks.eval_lifter import streaming_gap
 from train.tasks.lifter import export
 
 

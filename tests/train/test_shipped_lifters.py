@@ -7,9 +7,13 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from engines.lifter import Lifter
 from engines.runtime import Engine, find_weights, open_engine
-from train.data.mocap import data_root, load_motion
-from train.tasks.eval_lifter import from_file, main, measure, streaming_gap
+from engines.score3d import score
+from engines.tracks import lift_tracks
+from train.against_batch import from_file, streaming_gap
+from train.data.mocap import data_root
+from train.evaluate3d import load_stage
 
 NAMES = ("lifter-tcn", "lifter-lstm")
 
@@ -46,14 +50,8 @@ def test_unseen_joints_change_nothing_in_the_file(engine: Engine) -> None:
 
 @pytest.mark.skipif(not (data_root() / "mocap" / "motion.npz").exists(), reason="the motion pack is not here")
 def test_file_lifts_subjects_it_never_saw(engine: Engine) -> None:
-    motion = load_motion(data_root() / "mocap", "val")
-    found = measure(engine, motion, fps=30, clean_share=1.0, seconds=1.0, seed=11)
+    tracks, truth = load_stage(data_root() / "mocap", seed=11).film(30, "truth", 1.0)
+    found = score(*lift_tracks(Lifter(engine), tracks), truth, tracks)
     assert found["mpjpe_mm"] < 85
     assert found["p_mpjpe_mm"] < 70
     assert found["root_error_share"] < 0.12
-
-
-def test_help_gives_examples(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main(["--help"])
-    assert "python -m train.tasks.eval_lifter" in capsys.readouterr().out
