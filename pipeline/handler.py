@@ -15,7 +15,8 @@ Given = Iterable[Message] | Message | None
 class Handler(Protocol):
     """A stage that reads.
 
-    Optional: `finish(end: EndOfStream)` completes its files; `told(status: StageStatus)` hears of other stages, in
+    Optional: `finish(end: EndOfStream)` completes its files and gives what it still owes, as `handle` does (a run that
+    is stopped does not send it on); `told(status: StageStatus)` hears of other stages, in
     rows with `told`; `close()`; `note`, one line for people.
     """
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from engines.geometry import default_focal_px
+import numpy as np
+
+from engines.geometry import Float, default_focal_px
 from engines.lifter import Lifter
 from engines.runtime import open_engine
 from pipeline.config import StageConfig
 from pipeline.detect import describe, seconds
-from pipeline.messages import People2D, People3D
+from pipeline.look_ahead import LookAhead, answered
+from pipeline.messages import EndOfStream, People2D, People3D
 from pipeline.smooth import OneEuro
 
 
@@ -22,16 +25,53 @@ class LiftStage:
     smoother: OneEuro | None
     focal_px: float | None
     stills: bool = False
+    _ahead: LookAhead | None = field(init=False)
+    _last_s: float = 0.0
+    _frame_s: float = 1 / 30
 
-    def handle(self, people: People2D) -> People3D:
-        """Lift the people of one frame."""
+    def __post_init__(self) -> None:
+        """Queue up people if the model answers later than it is asked; unrelated pictures have no later."""
+        frames = 0 if self.stills else self.lifter.look_ahead_frames
+        self._ahead = LookAhead(frames) if frames else None
+
+    def handle(self, people: People2D) -> People3D | None:
+        """Lift the people of one frame; a model that looks ahead gives those of an earlier one."""
         keys = people.track.tolist()
         reset = set(keys) if self.stills else {k for k, fresh in zip(keys, people.fresh, strict=True) if fresh}
         time_s = seconds(people.stamp)
         focal_px = self.focal_px or default_focal_px(people.image_wh)
-        xyz_m, root_m, filled = self.lifter.lift(
-            people.xy_px, people.score, time_s, people.image_wh, focal_px, keys, reset
-        )
+        said = self.lifter.lift(people.xy_px, people.score, time_s, people.image_wh, focal_px, keys, reset)
+        if self._ahead is None:
+            return self._message(people, *said)
+        if 0 < time_s - self._last_s < self.lifter.max_gap_s:
+            self._frame_s = time_s - self._last_s
+        self._last_s = time_s
+        earlier = self._ahead.push(people)
+        return None if earlier is None else self._answer(earlier)
+
+    def finish(self, end: EndOfStream) -> list[People3D]:
+        """Return the frames that still wait for an answer: after the last one nothing more is seen."""
+        late = []
+        for people in self._ahead.rest() if self._ahead and end.reason == "end" else ():
+            self._last_s += self._frame_s
+            nobody = np.zeros((0, 17, 2), np.float32), np.zeros((0, 17), np.float32)
+            focal_px = self.focal_px or default_focal_px(people.image_wh)
+            self.lifter.lift(*nobody, self._last_s, people.image_wh, focal_px, [])
+            late.append(self._answer(people))
+        return late
+
+    def _answer(self, people: People2D) -> People3D:
+        people = answered(people, self.lifter.answers)
+        if not len(people.track):
+            empty = np.zeros((0, 17, 3), np.float32), np.zeros((0, 3), np.float32), np.zeros(0, np.float32)
+            return self._message(people, *empty)
+        said = zip(*(self.lifter.answers[track] for track in people.track.tolist()), strict=True)
+        return self._message(people, *(np.stack(part) for part in said))
+
+    def _message(self, people: People2D, xyz_m: Float, root_m: Float, filled: Float) -> People3D:
+        smooth_m = None
+        if self.smoother:
+            smooth_m = self.smoother.smooth(xyz_m, seconds(people.stamp), people.track.tolist())
         return People3D(
             stamp=people.stamp,
             image_wh=people.image_wh,
@@ -42,7 +82,7 @@ class LiftStage:
             xyz_m=xyz_m,
             root_m=root_m,
             filled=filled,
-            xyz_smooth_m=self.smoother.smooth(xyz_m, time_s, keys) if self.smoother else None,
+            xyz_smooth_m=smooth_m,
             dropped=people.dropped,
             preview=people.preview,
             skeleton=self.lifter.engine.spec.skeleton,

@@ -98,7 +98,7 @@ class _Loop:
             raise
         self._meter.end(end.last_seq)
         self.report("running", FINISHING)
-        self._complete(end)
+        self._give(self._complete(end))
         self._finish(end)
 
     def _handle_all(self, handler: Handler) -> EndOfStream:
@@ -112,9 +112,8 @@ class _Loop:
                 given = _as_list(handler.handle(message))
                 self._emit(given, (time.monotonic_ns() - start_ns) / 1e6)
 
-    def _complete(self, end: EndOfStream) -> None:
-        if hasattr(self.handler, "finish"):
-            self.handler.finish(end)
+    def _complete(self, end: EndOfStream) -> list[Message]:
+        return _as_list(self.handler.finish(end)) if hasattr(self.handler, "finish") else []
 
     def _finish(self, end: EndOfStream) -> None:
         # The end marker is on its way once the reader has it; a sender that left now would take it along.
@@ -145,6 +144,10 @@ class _Loop:
 
     def _emit(self, given: list[Message], took_ms: float) -> None:
         self._meter.spent(took_ms)
+        self._give(given)
+        self._tick()
+
+    def _give(self, given: list[Message]) -> None:
         for message in given:
             now_ns = time.monotonic_ns()
             if isinstance(message, Frame | People2D | People3D):
@@ -153,7 +156,6 @@ class _Loop:
             if isinstance(message, People2D | People3D):
                 message = replace(message, dropped=self._meter.dropped)
             self._send(message)
-        self._tick()
 
     def _send(self, message: Message) -> None:
         packed: dict[bool, bytes] = {}

@@ -1,0 +1,80 @@
+"""A lifter that looks ahead in the real stage: every frame comes out once, with the answer that was meant for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from engines.geometry import default_focal_px, pixels_to_rays
+from engines.lifter import Lifter
+from engines.runtime import open_engine
+from pipeline.lift import LiftStage
+from pipeline.messages import EndOfStream, People2D, People3D, Stamp
+from train.models.tcn import CausalTcn
+from train.tasks.lifter import export
+
+AHEAD, FPS, WH = 2, 30.0, (640, 480)
+
+
+@pytest.fixture(scope="module")
+def model() -> CausalTcn:
+    torch.manual_seed(0)
+    model = CausalTcn(width=16, look_ahead=AHEAD)
+    torch.nn.init.normal_(model.head.weight, std=0.1)
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def file(model: CausalTcn, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("ahead") / "lifter-ahead.onnx"
+    export(model, "lifter-ahead", path, {})
+    return path
+
+
+def people(seq: int, tracks: list[int]) -> People2D:
+    rng = np.random.default_rng(seq)
+    count = len(tracks)
+    return People2D(
+        stamp=Stamp("test", seq, 0, seq / FPS),
+        image_wh=WH,
+        track=np.array(tracks, np.int32),
+        box_xyxy_px=np.zeros((count, 4), np.float32),
+        xy_px=rng.uniform(100, 400, (count, 17, 2)).astype(np.float32),
+        score=np.ones((count, 17), np.float32),
+        fresh=np.zeros(count, np.bool_),
+    )
+
+
+def lifted(file: Path, frames: list[People2D], reason: str = "end") -> list[People3D]:
+    stage = LiftStage(lifter=Lifter(open_engine(file)), smoother=None, focal_px=None)
+    out = [stage.handle(f) for f in frames]
+    assert out[:AHEAD] == [None] * AHEAD
+    return [p for p in out if p is not None] + stage.finish(EndOfStream(last_seq=len(frames) - 1, reason=reason))
+
+
+def test_every_frame_gets_the_answer_meant_for_it(file: Path, model: CausalTcn) -> None:
+    frames = [people(t, [7]) for t in range(9)]
+    out = lifted(file, frames)
+    assert [p.stamp.seq for p in out] == list(range(9))
+    rays = np.stack([pixels_to_rays(f.xy_px, WH, default_focal_px(WH))[0] for f in frames])
+    dt_s = np.full(9, 1 / FPS, np.float32)
+    dt_s[0] = 0
+    with torch.no_grad():
+        want = model.sequence(torch.from_numpy(rays)[None], torch.ones(1, 9, 17), torch.from_numpy(dt_s)[None])[0][0]
+    for t in range(9 - AHEAD):
+        np.testing.assert_allclose(out[t].xyz_m[0], want[t + AHEAD], atol=1e-5)
+        np.testing.assert_array_equal(out[t].xy_px, frames[t].xy_px)
+
+
+def test_people_come_and_go(file: Path) -> None:
+    tracks = [[1], [1], [1, 2], [2], [2], [], [], [2], [2]]
+    out = lifted(file, [people(t, who) for t, who in enumerate(tracks)])
+    assert [p.track.tolist() for p in out] == tracks, "somebody who has left is answered for while remembered"
+    assert all(np.isfinite(p.xyz_m).all() for p in out)
+
+
+def test_a_stopped_run_owes_nothing(file: Path) -> None:
+    assert len(lifted(file, [people(t, [1]) for t in range(6)], reason="stopped")) == 6 - AHEAD
