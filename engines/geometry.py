@@ -11,6 +11,9 @@ import numpy.typing as npt
 
 Float = npt.NDArray[np.float32]
 
+HALVE_BEYOND = 2.5
+"""Picture pixels per crop pixel beyond which a crop is cut from a halved picture: a bilinear sample skips pixels."""
+
 DEFAULT_FOCAL_SHARE = 0.9
 """Assumed focal length as a share of the picture's longer side (58 degrees of view): between webcams and phones."""
 
@@ -120,12 +123,12 @@ def _halved(
     import cv2
 
     ratio = (box[2] - box[0]) / crop_wh[0]
-    if ratio <= 2.5:
+    if ratio <= HALVE_BEYOND:
         return image, np.zeros(2), 1
     first = np.maximum(np.floor(box[:2]) - 8, 0).astype(int)
     last = np.maximum(np.ceil(box[2:]) + 8, 0).astype(int)
     part, shrink = image[first[1] : last[1], first[0] : last[0]], 1
-    while ratio / shrink > 2.5 and min(part.shape[:2]) > 1:
+    while ratio / shrink > HALVE_BEYOND and min(part.shape[:2]) > 1:
         half = (part.shape[1] // 2, part.shape[0] // 2)
         part = cv2.resize(part[: half[1] * 2, : half[0] * 2], half, interpolation=cv2.INTER_AREA)
         shrink *= 2

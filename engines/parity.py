@@ -7,7 +7,7 @@ life. What is compared is what people see: pixels of the crop or picture, millim
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from engines.errors import EngineError
+from engines.framing import compose
 from engines.runtime import WEIGHTS_DIR, Engine
-from engines.spec import PEOPLE, EngineSpec
+from engines.spec import PEOPLE, EngineSpec, TensorSpec
 
 RECORDING = WEIGHTS_DIR / "recording.npz"
 SURE = 0.3  # joints below this score may sit on another peak after a rounding; they are not compared
@@ -65,6 +66,8 @@ def recorded_frames(spec: EngineSpec, people: int, path: Path = RECORDING) -> Fr
     Raises:
         EngineError: If the recording has nothing for this kind of model.
     """
+    if spec.kind == "frame_detector":
+        return _whole_frames(spec, people, path)
     recorded = {}
     with np.load(path) as arrays:
         for tensor in spec.inputs:
@@ -79,6 +82,15 @@ def recorded_frames(spec: EngineSpec, people: int, path: Path = RECORDING) -> Fr
         return [{name: a[t] for name, a in recorded.items()} for t in range(length)]
     offsets = [i * 3 % length for i in range(people)]
     return [{name: a[[(t + o) % length for o in offsets]] for name, a in recorded.items()} for t in range(length)]
+
+
+def _whole_frames(spec: EngineSpec, people: int, path: Path) -> Frames:
+    """Return frames with the recorded crops in them, and the boxes where they are."""
+    width, height = spec.settings["input_wh"]
+    crops = TensorSpec("crops", (PEOPLE, height, width, 3), "uint8")
+    detector = replace(spec, kind="detector", inputs=(crops,))
+    composed = (compose(f["crops"], spec) for f in recorded_frames(detector, people, path))
+    return [{"frame": frame, "boxes_xyxy": boxes} for frame, boxes in composed]
 
 
 def proof_frames(spec: EngineSpec, people: int) -> Frames:

@@ -171,11 +171,11 @@ def _tell(line: str) -> None:
     _LOG.warning("%s", line)
 
 
-def require_kind(engine: Engine, kind: str) -> None:
+def require_kind(engine: Engine, kind: str, *others: str) -> None:
     """Refuse a model of another kind.
 
     Raises:
-        EngineError: If the model is not a `kind`.
+        EngineError: If the model is neither a `kind` nor one of `others`.
     """
-    if engine.spec.kind != kind:
+    if engine.spec.kind not in (kind, *others):
         raise EngineError(f"{engine.spec.name} is a {engine.spec.kind}, not a {kind}: choose another model file")

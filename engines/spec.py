@@ -23,11 +23,13 @@ KINDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     # kind: (input names, output names), states and `keep` apart
     "finder": (("image",), ("boxes_xyxy", "scores")),
     "detector": (("crops",), ("xy", "score")),
+    "frame_detector": (("frame", "boxes_xyxy"), ("xy", "score")),  # cuts its crops itself
     "lifter": (("xy", "score", "dt_s"), ("xyz_m", "root_m")),
 }
 SETTINGS: dict[str, tuple[str, ...]] = {
     "finder": ("input_wh", "score_threshold"),
     "detector": ("input_wh", "crop_scale"),
+    "frame_detector": ("input_wh", "crop_scale", "frame_wh", "frame_layout"),
     "lifter": ("receptive_field", "frame_rate_hz", "max_gap_s"),
 }
 

@@ -127,8 +127,9 @@ class _Context:
 
 def make_plan(model: ModelFile, people: tuple[int, ...] = (1, 2, 4, 8)) -> bytes:
     """Return what the stand-in takes for a plan."""
-    shapes = onnx.load_from_string(model.content).graph.input[0].type.tensor_type.shape.dim
-    return json.dumps(people if shapes[0].dim_param else []).encode() + b"\n" + model.content
+    inputs = onnx.load_from_string(model.content).graph.input
+    dynamic = any(d.dim_param for i in inputs for d in i.type.tensor_type.shape.dim)
+    return json.dumps(people if dynamic else []).encode() + b"\n" + model.content
 
 
 def make_toolkit(cuda: StandInCuda, rtx: bool = False) -> Toolkit:
