@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from train.models.detector import STRIDE, Joints
+from train.models.reader import STRIDE, Joints
 
 
 def heatmap_targets(xy_px: Tensor, height: int, width: int, sigma: float) -> Tensor:
@@ -37,6 +40,35 @@ def spatial_cross_entropy(logits: Tensor, xy_px: Tensor, weight: Tensor, sigma: 
     told = F.log_softmax(logits.float().flatten(2), -1)
     divergence = (torch.xlogy(targets, targets) - targets * told).sum(-1)
     return (divergence * weight).sum() / weight.sum().clamp(min=1)
+
+
+def heatmap_l2(maps: Tensor, xy_px: Tensor, weight: Tensor, sigma: float = 2.0) -> Tensor:
+    """Compare maps with Gaussians of height 1, squared and summed over the places (Li's thesis, eq. 2.12).
+
+    Args:
+        maps: (N, 17, h, w), not logits: a network trained so says 1 where the joint is (`DetectorConfig.sharpness` must
+            be ten times the usual for it).
+        xy_px: (N, 17, 2) truth in crop pixels.
+        weight: (N, 17), 0 = not labelled.
+        sigma: Of the Gaussian, in cells.
+
+    Returns:
+        Weighted mean over joints, in units of what an empty map costs: 1 = an empty map, 0 = perfect.
+    """
+    height, width = maps.shape[-2:]
+    shares = heatmap_targets(xy_px, height, width, sigma)
+    targets = shares / shares.amax(-1, keepdim=True)
+    wrong = ((maps.float().flatten(2) - targets) ** 2).sum(-1) / (math.pi * sigma**2)
+    return (wrong * weight).sum() / weight.sum().clamp(min=1)
+
+
+def coordinate_l1(xy: Tensor, truth: Tensor, weight: Tensor, tolerance: Tensor) -> Tensor:
+    """Return the weighted mean of |dx| + |dy| in units of the tolerance: the regression and the integral loss.
+
+    The integral loss (Sun et al., "Integral Human Pose Regression", ECCV 2018) is this with xy from a soft-argmax.
+    """
+    away = (xy - truth).abs().sum(-1) / tolerance[:, None]
+    return (away * weight).sum() / weight.sum().clamp(min=1)
 
 
 def position_loss(xy: Tensor, truth: Tensor, weight: Tensor, tolerance: Tensor) -> Tensor:
@@ -77,21 +109,46 @@ def motion_loss(xy: Tensor, truth: Tensor, weight: Tensor, tolerance: Tensor) ->
     return (2 * torch.tanh(wrong / 2) * both).sum() / both.sum().clamp(min=1)
 
 
-def detector_losses(joints: Joints, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+def _by_distribution(joints: Joints, truth: Tensor, weight: Tensor, tolerance: Tensor) -> dict[str, Tensor]:
+    return {
+        "heatmap": spatial_cross_entropy(joints.logits, truth, weight),
+        "position": position_loss(joints.xy, truth, weight, tolerance),
+    }
+
+
+def _by_l2(joints: Joints, truth: Tensor, weight: Tensor, tolerance: Tensor) -> dict[str, Tensor]:
+    return {"heatmap": heatmap_l2(joints.logits, truth, weight)}
+
+
+def _by_coordinates(joints: Joints, truth: Tensor, weight: Tensor, tolerance: Tensor) -> dict[str, Tensor]:
+    return {"position": coordinate_l1(joints.xy, truth, weight, tolerance)}
+
+
+LOSSES: dict[str, Callable[[Joints, Tensor, Tensor, Tensor], dict[str, Tensor]]] = {
+    "distribution": _by_distribution,
+    "heatmap": _by_l2,
+    "regression": _by_coordinates,
+    "integral": _by_coordinates,
+}
+"""What teaches the positions: ours, and the three of the thesis's table 2.4."""
+
+
+def detector_losses(joints: Joints, batch: dict[str, Tensor], kind: str = "distribution") -> dict[str, Tensor]:
     """Put the losses together.
 
     Args:
         joints: Of the B * T crops.
         batch: As `train.data.people2d.batches` yields it: (B, T, ...).
+        kind: A key of LOSSES.
+
+    Raises:
+        KeyError: If there is no such kind.
     """
     size, frames = batch["xy"].shape[:2]
     flat = {key: value.flatten(0, 1) for key, value in batch.items() if key != "crops"}
     truth, weight, tolerance = flat["xy"], flat["weight"], flat["tolerance"]
-    parts = {
-        "heatmap": spatial_cross_entropy(joints.logits, truth, weight),
-        "position": position_loss(joints.xy, truth, weight, tolerance),
-        "score": score_loss(joints.score_logit, joints.xy, truth, flat["judged"], flat["inside"], tolerance),
-    }
+    parts = LOSSES[kind](joints, truth, weight, tolerance)
+    parts["score"] = score_loss(joints.score_logit, joints.xy, truth, flat["judged"], flat["inside"], tolerance)
     if frames > 1:
         parts["motion"] = 0.5 * motion_loss(
             joints.xy.unflatten(0, (size, frames)), batch["xy"], batch["weight"], batch["tolerance"]

@@ -8,8 +8,11 @@ import torch
 
 from engines.skeletons import COCO17, H36M17
 from tests.train.test_mobilenet import weight_file
-from train.models.detector import STRIDE, Detector, DetectorConfig, DetectorStep, PeakReader
+from train.models.compact import CompactDetector
+from train.models.detector import DetectorConfig
 from train.models.pyramid import DilatedPyramid
+from train.models.reader import STRIDE, PeakReader
+from train.models.streaming import DetectorStep
 from train.models.tce import REACH, TceCell
 
 
@@ -17,7 +20,7 @@ from train.models.tce import REACH, TceCell
 def detector():
     """A small-crop detector whose parts that start at zero have been woken up."""
     torch.manual_seed(3)
-    net = Detector(DetectorConfig(input_wh=(64, 96))).eval()
+    net = CompactDetector(DetectorConfig(input_wh=(64, 96))).eval()
     for layer in (net.tell, net.coarse.out, net.tce.offset):
         torch.nn.init.normal_(layer.weight, std=0.05)
     return net
@@ -103,7 +106,7 @@ def test_offsets_from_the_state_alone_as_in_the_thesis():
     ("at", "within"), [((96.0, 128.0), 0.5), ((47.3, 66.6), 0.5), ((3.0, 250.0), 3.5), ((190.0, 2.0), 3.5)]
 )
 def test_reader_finds_a_peak_to_a_fraction_of_a_cell_and_near_the_edge_to_one(at, within):
-    reader = PeakReader(DetectorConfig())
+    reader = PeakReader((192, 256), 6.0, 2.5)
     y, x = torch.meshgrid(torch.arange(64) + 0.5, torch.arange(48) + 0.5, indexing="ij")
     logits = 9 - 0.5 * ((x - at[0] / STRIDE) ** 2 + (y - at[1] / STRIDE) ** 2) / 1.5**2
     logits = torch.maximum(logits, torch.zeros(()))[None, None].expand(1, 17, -1, -1)
@@ -113,14 +116,14 @@ def test_reader_finds_a_peak_to_a_fraction_of_a_cell_and_near_the_edge_to_one(at
 
 
 def test_reader_takes_the_higher_of_two_peaks_and_not_their_middle():
-    reader, logits = PeakReader(DetectorConfig()), torch.zeros(1, 17, 64, 48)
+    reader, logits = PeakReader((192, 256), 6.0, 2.5), torch.zeros(1, 17, 64, 48)
     logits[..., 10, 10], logits[..., 50, 40] = 9.0, 10.0
     xy, _ = reader(logits, torch.zeros_like(logits))
     np.testing.assert_allclose(xy[0, 3].numpy(), (40.5 * 4, 50.5 * 4), atol=1.0)
 
 
 def test_reader_is_less_sure_of_a_flat_map_and_listens_to_the_evidence():
-    reader, sharp = PeakReader(DetectorConfig()), torch.zeros(1, 17, 64, 48)
+    reader, sharp = PeakReader((192, 256), 6.0, 2.5), torch.zeros(1, 17, 64, 48)
     sharp[..., 20, 20] = 12.0
     none = torch.zeros_like(sharp)
     assert (reader(sharp, none)[1] > reader(none, none)[1] + 1).all()
@@ -151,7 +154,7 @@ def test_a_rehearsed_sequence_starts_with_a_used_memory(detector):
 
 def test_pretrained_heatmaps_are_movenets(tmp_path):
     arrays = weight_file(tmp_path / "w.npz")
-    net = Detector().load_pretrained(tmp_path / "w.npz")
+    net = CompactDetector().load_pretrained(tmp_path / "w.npz")
     out = arrays["heatmap.out.weight"].astype(np.float32)
     knee = net.fine.out.weight[H36M17.index("left_knee")].detach()
     np.testing.assert_allclose(knee, out[COCO17.index("left_knee")])

@@ -7,8 +7,19 @@ import pytest
 import torch
 
 from engines.skeletons import H36M17
-from train.losses2d import heatmap_targets, motion_loss, position_loss, score_loss, spatial_cross_entropy
+from train.losses2d import (
+    LOSSES,
+    coordinate_l1,
+    detector_losses,
+    heatmap_l2,
+    heatmap_targets,
+    motion_loss,
+    position_loss,
+    score_loss,
+    spatial_cross_entropy,
+)
 from train.metrics2d import calibration_error, errors, exchanged, pck
+from train.models.reader import Joints
 
 
 def test_targets_are_distributions_centred_on_the_joint():
@@ -59,6 +70,33 @@ def test_motion_loss_ignores_a_constant_offset_and_sees_shaking():
     assert float(motion_loss(truth + 3, truth, weight, tolerance)) < 1e-3
     shaking = truth + torch.tensor([1.0, -1.0, 1.0, -1.0])[None, :, None, None]
     assert float(motion_loss(shaking, truth, weight, tolerance)) > 0.3
+
+
+def test_l2_is_zero_for_the_truth_and_one_for_an_empty_map():
+    xy, weight = torch.tensor([[[50.0, 80.0], [90.0, 90.0]]]), torch.tensor([[1.0, 0.0]])
+    shares = heatmap_targets(xy, 64, 48, 2.0)
+    maps = (shares / shares.amax(-1, keepdim=True)).view(1, 2, 64, 48)
+    assert float(heatmap_l2(maps, xy, weight)) == pytest.approx(0, abs=1e-6)
+    assert float(heatmap_l2(torch.zeros_like(maps), xy, weight)) == pytest.approx(1, abs=0.08)
+
+
+def test_coordinates_are_compared_in_both_axes():
+    truth, weight = torch.zeros(1, 2, 2), torch.tensor([[1.0, 0.0]])
+    found = torch.tensor([[[3.0, -4.0], [99.0, 99.0]]])
+    assert float(coordinate_l1(found, truth, weight, torch.tensor([7.0]))) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("kind", LOSSES)
+def test_every_kind_of_loss_teaches_positions_and_scores(kind):
+    logits = torch.randn(4, 17, 16, 12, requires_grad=True)
+    xy, score = logits.mean((2, 3))[..., None] * torch.tensor([9.0, 9.0]), logits.amax((2, 3))
+    batch = {"xy": torch.rand(2, 2, 17, 2) * 40, "tolerance": torch.full((2, 2), 6.0)}
+    batch |= {key: torch.ones(2, 2, 17) for key in ("weight", "judged", "inside")}
+    parts = detector_losses(Joints(None if kind == "regression" else logits, xy, score), batch, kind)
+    assert {"score", "motion"} < set(parts)
+    for name, value in parts.items():
+        gradient = torch.autograd.grad(value, logits, retain_graph=True)[0]
+        assert gradient.abs().max() > 0, name
 
 
 def person(scale=1.0):

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from engines.cache import cache_dir
-from engines.spec import PEOPLE
 from train.export import export_model
-from train.models.paper_size import PaperDetector
+from train.models.family import FAMILY, build_detector
+from train.models.streaming import DetectorStep
 
 TOLERANCE_PX = 0.05
 
@@ -23,13 +24,15 @@ TOLERANCE_PX = 0.05
 def export(window: int, small: bool, out_dir: Path) -> tuple[Path, float]:
     """Write one form; return the file and the largest difference from the module."""
     torch.manual_seed(0)
-    net = PaperDetector(*((16, 16) if small else (512, 256)), window=window).eval()
-    name = f"detector-r50-tce{net.channels}" + (f"-window{window}" if window else "")
-    width, height = net.input_wh
-    inputs = {"crops": torch.randint(0, 255, (2, height, width, 3), dtype=torch.uint8), "keep": torch.ones(2)}
-    inputs |= {s.input: torch.rand([2 if n == PEOPLE else int(n) for n in s.shape]) - 0.5 for s in net.states()}
+    config = FAMILY["r50-tce512"]
+    if small:
+        config = replace(config, channels=16, branch=16, deconv=16)
+    detector = build_detector(config).in_form(windowed=window > 0, bidirectional=False, neighbours=window)
+    step = DetectorStep(detector.eval())
+    name = f"detector-r50-tce{config.channels}" + (f"-window{window}" if window else "")
+    spec = step.spec(name, {"weights": "random: for measuring speed only"})
     path = out_dir / f"{name}.onnx"
-    return path, export_model(net, inputs, net.spec(name), path, dynamic_people=True, tolerance=TOLERANCE_PX)
+    return path, export_model(step, step.example_inputs(2), spec, path, dynamic_people=True, tolerance=TOLERANCE_PX)
 
 
 def main(argv: list[str] | None = None) -> int:
