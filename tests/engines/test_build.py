@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import os
+import re
+import resource
 import shutil
 import subprocess
 import sys
 
 import pytest
 
-from engines.cache import EngineCache, cache_dir
+from engines.cache import EngineCache, PlanKey, cache_dir
 from engines.modelfile import read_model
 from engines.obtain import plan_key
 from engines.plan import PlanOptions, find_tensorrt
@@ -27,10 +31,11 @@ def model(tmp_path):
     return counting_lifter(tmp_path / "lifter.onnx")
 
 
-def run(tmp_path, *words: str, prefix: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+def run(tmp_path, *words: str, prefix: tuple[str, ...] = (), **options) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "POSESTREAM_CACHE": str(tmp_path / "cache")}
     command = [*prefix, sys.executable, "-c", BUILD, *words]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100, check=False)
+    pipes = {"capture_output": True, "text": True, "timeout": 100, "check": False}
+    return subprocess.run(command, env=environment, **pipes, **options)
 
 
 def test_build_list_again_damage_clean(tmp_path, model):
@@ -89,9 +94,54 @@ def test_kill_9_during_a_build_leaves_nothing_in_the_way(tmp_path, model, monkey
     assert "built in" in after.stdout
 
 
+def test_a_plan_of_another_version_is_built_again(tmp_path, model):
+    """As after an upgrade of TensorRT: the old engine lies there, whole and with true facts."""
+    assert run(tmp_path, str(model), "--people", "1").returncode == 0
+    folder = tmp_path / "cache" / "engines"
+    facts = next(folder.glob("*.json"))
+    entry = json.loads(facts.read_text())
+    key = PlanKey(**{**entry["key"], "people": tuple(entry["key"]["people"]), "version": "0.9.9"})
+    plan = facts.with_suffix(".plan")
+    (folder / f"{key.stem}.json").write_text(json.dumps({**entry, "key": dataclasses.asdict(key)}))
+    plan.rename(folder / f"{key.stem}.plan")
+    facts.unlink()
+    after = run(tmp_path, str(model), "--people", "1")
+    lines = after.stderr.splitlines()
+    assert re.fullmatch(r"building lifter again: there is one built with tensorrt\S* 0\.9\.9, not [\d.]+", lines[0])
+    assert "built before" in run(tmp_path, str(model), "--people", "1").stdout
+
+
+def test_a_full_disk_in_the_middle_of_a_file(tmp_path, model):
+    """Everywhere, also where nothing can be mounted: the kernel refuses to let the file grow."""
+    limit = 100_000
+
+    def no_room() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    done = run(tmp_path, str(model), "--people", "1", preexec_fn=no_room)
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in done.stderr.splitlines() if "cannot keep" in line]
+    assert len(lines) == 1
+    assert "File too large; it will be built again next time" in lines[0]
+    folder = tmp_path / "cache" / "engines"
+    assert [p.suffix for p in folder.iterdir()] == [".lock"], "a part of the plan is left"
+    after = run(tmp_path, str(model), "--people", "1")
+    assert "building lifter\n" in after.stderr
+    assert "built in" in after.stdout
+
+
+def test_a_folder_that_cannot_be_made(tmp_path, model):
+    (tmp_path / "cache").write_text("in the way")
+    done = run(tmp_path, str(model), "--people", "1")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("cannot keep the engine") == 1
+    (tmp_path / "cache").unlink()
+    assert "built in" in run(tmp_path, str(model), "--people", "1").stdout
+
+
 @pytest.mark.parametrize(
     ("mount", "words"),
-    [("size=1m,ro", "Read-only file system"), ("size=300k", "No space left on device")],
+    [("size=1m,ro", "Read-only file system"), ("size=100k", "No space left on device")],
     ids=["read-only", "full"],
 )
 def test_a_cache_that_cannot_be_written_costs_one_line(tmp_path, model, mount, words):
@@ -100,13 +150,14 @@ def test_a_cache_that_cannot_be_written_costs_one_line(tmp_path, model, mount, w
     prefix = ("unshare", "-rm", "sh", "-c", f'mount -t tmpfs -o {mount} none "{where}" && exec "$@"', "sh")
     if shutil.which("unshare") is None or subprocess.run([*prefix, "true"], capture_output=True).returncode:
         pytest.skip("this machine lets nobody mount a folder")
-    done = run(tmp_path, str(model), prefix=prefix)
+    done = run(tmp_path, str(model), "--people", "1", prefix=prefix)
     assert done.returncode == 0, done.stderr
     assert "built in" in done.stdout
     lines = [line for line in done.stderr.splitlines() if "cannot keep" in line]
     assert len(lines) == 1
     assert words in lines[0]
     assert "POSESTREAM_CACHE names another folder" in lines[0]
+    assert "built in" in run(tmp_path, str(model), "--people", "1").stdout  # the folder as it is without the mount
 
 
 @pytest.mark.parametrize(
