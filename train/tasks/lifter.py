@@ -32,7 +32,7 @@ MODELS: dict[str, Callable[..., Lifter]] = {"tcn": CausalTcn, "lstm": LstmLifter
 # and a batch of many people teaches single poses several times faster.
 LENGTHS = (4, 16, 48, 128, 256)
 FIRST_SHARES, LAST_SHARES = (0.6, 0.25, 0.1, 0.05, 0.0), (0.1, 0.25, 0.3, 0.2, 0.15)
-CLEAN_SHARE = 0.3
+CLEAN_SHARE = 0.4
 CREDIT = (
     "CMU Graphics Lab Motion Capture Database, mocap.cs.cmu.edu, created with funding from NSF EIA-0196217 "
     "(free for research and commercial use)",
