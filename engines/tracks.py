@@ -17,7 +17,7 @@ from engines.lifter import History, Lifter
 SIDE_BY_SIDE = 16
 """Clips that take a step together: a row costs 0.4 ms among 16 and 1.4 ms alone (busy CPU, lifter-tcn)."""
 
-AFTER_END_S = 1 / 30  # how far apart the readings of a clip's last row are, for a model that looks ahead
+FRAME_S = 1 / 30  # after a clip's end, where nothing is seen, while a model that looks ahead answers for its last rows
 
 # array: (kinds of number, dtype kept, shape; N rows, C clips)
 ARRAYS: dict[str, tuple[str, str, tuple[str | int, ...]]] = {
@@ -134,11 +134,12 @@ def lift_tracks(
         for at, step in enumerate(steps):
             if step.number == 0:
                 clocks[step.seat] = History(lifter.max_gap_s)
-            time_s = float(tracks.pts_s[step.row]) + step.after_end * AFTER_END_S
+            time_s = float(tracks.pts_s[step.row]) + step.after_end * FRAME_S
             _, (dt_s[at],), begins = clocks[step.seat].step([step.seat], time_s)
             fresh |= begins
         rows = np.array([step.row for step in steps])
-        inputs = {"xy": rays[rows], "score": tracks.score[rows], "dt_s": dt_s}
+        over = np.array([step.after_end > 0 for step in steps])[:, None]
+        inputs = {"xy": rays[rows], "score": np.where(over, np.float32(0), tracks.score[rows]), "dt_s": dt_s}
         out = lifter.engine.run(inputs, [step.seat for step in steps], fresh)
         answers = np.array([step.number >= ahead for step in steps])
         answered = np.array([step.answers for step in steps])[answers]
@@ -164,13 +165,13 @@ class _Step(NamedTuple):
     number: int
     row: int
     answers: int
-    after_end: int  # times that the last row was read before
+    after_end: int  # steps since the clip's end, in which nothing is seen
 
 
 def _steps(spans: list[slice], seats: int, ahead: int) -> Iterator[list[_Step]]:
     """Yield what is done together: long clips first, a free seat takes the next.
 
-    After its end a clip's last row is read again until the lagging answers are there.
+    After its end a clip takes steps that see nothing until the lagging answers are there.
     """
     waiting = sorted(spans, key=lambda s: s.start - s.stop)[::-1]
     taken: dict[int, tuple[slice, int]] = {}

@@ -37,8 +37,8 @@ class Command:
     extra: str = ""
 
 
-def _in_train(target: str) -> Command:
-    return Command("", target, needs="torch", extra="train")
+def _in_train(target: str, needs: str = "torch") -> Command:
+    return Command("", target, needs=needs, extra="train")
 
 
 COMMANDS: dict[str, Command] = {
@@ -50,8 +50,11 @@ COMMANDS: dict[str, Command] = {
     "bench": Command("where the milliseconds go", "pipeline.bench:main"),
     "doctor": Command("what this machine can run, and what is missing", "pipeline.doctor:main"),
     "train": Command(
-        "train a model: finder, detector or lifter",
-        parts={name: _in_train(f"train.tasks.{name}:main") for name in ("finder", "detector", "lifter")},
+        "train a model: finder, detector or lifter; report: the curves of runs on one page",
+        parts={
+            **{name: _in_train(f"train.tasks.{name}:main") for name in ("finder", "detector", "lifter")},
+            "report": _in_train("train.tasks.report:main", needs="matplotlib"),
+        },
     ),
     "eval": Command(
         "measure a model: finder, detector or lifter",

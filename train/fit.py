@@ -7,7 +7,6 @@ losses; `fit` does the rest and can be killed at any moment: it goes on from the
 from __future__ import annotations
 
 import copy
-import csv
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +16,8 @@ from typing import Any
 
 import torch
 from torch import nn
+
+from train.runlog import TRAIN, VAL, RunLog
 
 Batch = dict[str, torch.Tensor]
 Losses = Callable[[nn.Module, Batch], dict[str, torch.Tensor]]
@@ -39,6 +40,7 @@ class FitConfig:
         bf16: Autocast to bfloat16 (two to three times faster on CPUs that have it).
         log_every, eval_every: In steps; a checkpoint is written at each log line that is 60 s after the last.
         seed: Seeds torch; recipes seed their data from it too.
+        tensorboard: Also log for TensorBoard, if it is installed.
     """
 
     out_dir: Path
@@ -53,6 +55,7 @@ class FitConfig:
     log_every: int = 20
     eval_every: int = 1000
     seed: int = 0
+    tensorboard: bool = False
 
 
 class Fitter:
@@ -157,6 +160,9 @@ def fit(
     fitter = Fitter(config, model, groups)
     if fitter.resume():
         print(f"resumed {config.out_dir} at step {fitter.step}", flush=True)
+    log = RunLog(config.out_dir, config.tensorboard)
+    if log.note:
+        print(log.note, flush=True)
     model.train()
     sums: dict[str, float] = {}
     count, since = 0, time.monotonic()
@@ -167,13 +173,16 @@ def fit(
         if fitter.step % config.log_every == 0 or fitter.step == config.steps:
             row = {"step": fitter.step, **{k: v / count for k, v in sums.items()}}
             row["seconds_per_step"] = (time.monotonic() - since) / count
-            _log(config, row)
+            log.add(TRAIN, row)
+            _tell(config, row)
             sums, count, since = {}, 0, time.monotonic()
             if time.monotonic() - fitter.saved_at > 60:
                 fitter.save()
         if evaluate and (fitter.step % config.eval_every == 0 or fitter.step == config.steps):
             scores = evaluate(fitter.averaged)
-            _log(config, {"step": fitter.step, **{f"val_{k}": v for k, v in scores.items()}}, "val.csv")
+            row = {"step": fitter.step, **{f"val_{k}": v for k, v in scores.items()}}
+            log.add(VAL, row)
+            _tell(config, row)
             if scores["score"] <= fitter.best:
                 fitter.best = scores["score"]
                 partial = config.out_dir / "best.tmp"
@@ -182,17 +191,11 @@ def fit(
                 fitter.save()
             since = time.monotonic()
     fitter.save()
+    log.close()
     return fitter.averaged
 
 
-def _log(config: FitConfig, row: dict[str, float], name: str = "log.csv") -> None:
-    path = config.out_dir / name
-    fresh = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, list(row))
-        if fresh:
-            writer.writeheader()
-        writer.writerow({k: f"{v:.6g}" for k, v in row.items()})
+def _tell(config: FitConfig, row: dict[str, float]) -> None:
     left = (config.steps - row["step"]) * row.get("seconds_per_step", 0)
     text = "  ".join(f"{k} {v:.4g}" for k, v in row.items() if k != "step")
     eta = f"  eta {left / 60:.0f} min" if left else ""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ from train.data.boxes_augment import Scene, decode_rgb, empty_part
 from train.data.boxes_backgrounds import Backgrounds
 from train.data.boxes_clips import PEOPLE, ROOMS, Clip, read_clip
 from train.data.boxes_lspet import held_out, lspet_boxes
+from train.data.mocap import data_root
 from train.evaluate_boxes import Judged, figures, judge, sweep
 from train.report_boxes import write_sheets
 
@@ -130,9 +130,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    default = Path(os.environ.get("POSESTREAM_DATA", "../shared/data"))
     parser.add_argument("--model", default="finder-mnv2", help="name or path of the .onnx (default: %(default)s)")
-    parser.add_argument("--data", type=Path, default=default, help="data folder (default: %(default)s)")
+    parser.add_argument("--data", type=Path, default=data_root(), help="data folder (default: %(default)s)")
     parser.add_argument("--empties", type=int, default=300, help="pictures of either empty sort (default: %(default)s)")
     parser.add_argument("--lspet-cache", type=Path, help="also held-out LSPET; FastestDet's findings are kept here")
     parser.add_argument("--sweep", action="store_true", help="also recall and ghosts at other thresholds")

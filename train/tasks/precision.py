@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from engines.parity import SURE, Frames, walk
 from engines.runtime import WEIGHTS_DIR, Engine, find_weights
 from engines.spec import EngineSpec
 from train.data.clips import read_frames
+from train.data.mocap import data_root
 from train.precision import INT8_FORMS, note_source, read_spec, to_fp16, to_int8
 from train.recording import record_inputs, save_recording
 
@@ -39,7 +39,7 @@ _SCALES = {"xy": ("px", 1.0), "boxes_xyxy": ("px", 1.0), "xyz_m": ("mm", 1000.0)
 
 def default_clip() -> Path:
     """Return the clip that is calibrated on unless another is named."""
-    return Path(os.environ.get("POSESTREAM_DATA", "../shared/data")) / "clips" / "pose_1.mp4"
+    return data_root() / "clips" / "pose_1.mp4"
 
 
 def cost(reference: Engine, candidate: Engine, frames: Frames) -> dict[str, dict[str, float | str]]:

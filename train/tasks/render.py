@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ import numpy as np
 
 from train.data import stills
 from train.data.demo import DemoConfig, make_demo
+from train.data.mocap import data_root
 from train.data.raster import RendererUnavailable
 from train.data.scenes import Studio
 from train.data.shards import Row, write_shard
@@ -29,10 +29,6 @@ EXAMPLES = """examples:
 A shard's number is its seed: the same number gives the same pictures, shards that exist are kept, and several
 processes can share the work with --first.
 """
-
-
-def _data_default() -> Path:
-    return Path(os.environ.get("POSESTREAM_DATA", "../shared/data"))
 
 
 def parser() -> argparse.ArgumentParser:
@@ -53,9 +49,7 @@ def parser() -> argparse.ArgumentParser:
     for kind, text in what.items():
         sub = kinds.add_parser(kind, help=text, description=text)
         sub.add_argument("--out", type=Path, required=True, help="folder for shards, or the file")
-        sub.add_argument(
-            "--data", type=Path, default=_data_default(), help="body/, mocap/, backgrounds/ (POSESTREAM_DATA)"
-        )
+        sub.add_argument("--data", type=Path, default=data_root(), help="body/, mocap/, backgrounds/ (POSESTREAM_DATA)")
         sub.add_argument("--count", type=int, default=24 if kind == "contact-sheet" else 500, help="pictures in all")
         sub.add_argument("--per-shard", type=int, default=500)
         sub.add_argument("--first", type=int, default=0, help="number of the first shard")
@@ -65,9 +59,7 @@ def parser() -> argparse.ArgumentParser:
         "demo", help="demo.mp4 and demo_truth.npz", description="The package's demo clip and its exact truth."
     )
     demo.add_argument("--out", type=Path, required=True, help="folder")
-    demo.add_argument(
-        "--data", type=Path, default=_data_default(), help="body/, mocap/, backgrounds/ (POSESTREAM_DATA)"
-    )
+    demo.add_argument("--data", type=Path, default=data_root(), help="body/, mocap/, backgrounds/ (POSESTREAM_DATA)")
     demo.add_argument(
         "--supersample", type=float, default=DemoConfig().supersample, help="samples along each side of a pixel"
     )

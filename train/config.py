@@ -1,0 +1,62 @@
+"""Options of a recipe from a file: `posestream train lifter --config FILE.toml`, flags override what it says.
+
+The file holds the long options by name, dashes or underscores: `steps = 8000`, `no-lspet = true`, `seeds = [0, 1, 2]`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import sys
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+
+def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read a recipe's options from a file and the command line; ends the program if they are wrong, as argparse does.
+
+    Every recipe gets `--config FILE.toml` and `--tensorboard` this way.
+
+    Args:
+        parser: The recipe's own options; the two are added.
+        argv: The command line; None for the program's own.
+    """
+    parser.add_argument("--config", type=Path, metavar="FILE.toml", help="options by name; flags override them")
+    parser.add_argument("--tensorboard", action="store_true", help="log for TensorBoard as well, if it is installed")
+    words = list(sys.argv[1:] if argv is None else argv)
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    first.add_argument("--config", type=Path)
+    path = first.parse_known_args(words)[0].config
+    return parser.parse_args([*(words_of(parser, path) if path else []), *words])
+
+
+def words_of(parser: argparse.ArgumentParser, path: Path) -> list[str]:
+    """Return the options of a file as command-line words: those that follow them override them."""
+    try:
+        entries = tomllib.loads(path.read_text())
+    except OSError as error:
+        parser.error(f"cannot read {path}: {error.strerror}")
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        parser.error(f"{path} is not TOML: {error}")
+    words: list[str] = []
+    for name, value in entries.items():
+        flag = f"--{name.replace('_', '-')}"
+        if flag not in parser._option_string_actions or flag in ("--config", "--help"):
+            near = difflib.get_close_matches(flag, parser._option_string_actions, 1)
+            parser.error(f"{path}: no option {name!r}" + (f"; did you mean {near[0][2:]!r}?" if near else ""))
+        words += _words(parser, path, flag, value)
+    return words
+
+
+def _words(parser: argparse.ArgumentParser, path: Path, flag: str, value: Any) -> list[str]:
+    action = parser._option_string_actions[flag]
+    if action.nargs == 0:
+        if not isinstance(value, bool):
+            parser.error(f"{path}: {flag[2:]} is true or false, not {value!r}")
+        return [flag] if value else []
+    several = action.nargs not in (None, "?")
+    if isinstance(value, (dict, bool)) or isinstance(value, list) != several:
+        parser.error(f"{path}: {flag[2:]} takes {'a list' if several else 'one value'}, not {value!r}")
+    return [flag, *map(str, value)] if several else [f"{flag}={value}"]
