@@ -5,9 +5,19 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
+from engines.runtime import open_engine
+from train.data.windows import Track, Windows
+from train.epochs import EpochConfig, fit_epochs
+from train.experiments.orderings import CHILDREN, COLUMNS, PARENTS, bone_sd_mm, claims, n_mpjpe_mm
 from train.experiments.tables import BEGIN, END, Ordering, Table, main, mean, read, section, shown, write
+from train.experiments.videopose3d_runs import action_average, parse, theirs_in_ours
+from train.models.videopose import KERNELS, VideoPose, windows
+from train.tasks import videopose
+from train.tasks.videopose import losses
 
 TABLE = Table(
     "Frames seen",
@@ -83,3 +93,149 @@ def test_readme_without_marks_is_refused(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("nothing")
     with pytest.raises(ValueError, match="marks"):
         main(["--readme", str(tmp_path / "README.md"), "--results", str(tmp_path)])
+
+
+def pair_tracks(lengths: list[int], seed: int = 0) -> list[Track]:
+    rng = np.random.default_rng(seed)
+    tracks = []
+    for number, n in enumerate(lengths):
+        xyz_m = (rng.normal(0, 0.3, (1, 17, 3)) + rng.normal(0, 0.01, (n, 17, 3)).cumsum(0)).astype(np.float32)
+        xyz_m[..., 2] += 4
+        xy = (xyz_m[..., :2] / xyz_m[..., 2:]).astype(np.float32)
+        tracks.append(Track(xy, np.ones((n, 17), np.float32), xyz_m, ("walk", "dance")[number % 2]))
+    return tracks
+
+
+@pytest.mark.parametrize("chunk", [1, 4, 50])
+@pytest.mark.parametrize(("receptive", "ahead"), [(1, 0), (9, 0), (9, 4)])
+def test_an_epoch_covers_every_frame_once_with_what_its_window_sees(chunk: int, receptive: int, ahead: int) -> None:
+    tracks = pair_tracks([7, 1, 23])
+    source, found = Windows(tracks, receptive, ahead), []
+    for batch in source.epoch(np.random.default_rng(0), 3, chunk, flip="none"):
+        assert batch["xy"].shape[1] == receptive - 1 + chunk
+        for xy, pose, root, counts in zip(
+            *(batch[k].numpy() for k in ("xy", "pose_m", "root_m", "counts")), strict=True
+        ):
+            for i in np.flatnonzero(counts):
+                found.append((xy[i : i + receptive], pose[i], root[i]))
+    assert len(found) == source.frames == 31
+    whole = {t.xyz_m[i, 0].tobytes(): (n, i) for n, t in enumerate(tracks) for i in range(len(t.xy))}
+    seen = set()
+    for window, pose, root in found:
+        n, i = whole[root.tobytes()]
+        seen.add((n, i))
+        np.testing.assert_array_equal(window, windows(torch.from_numpy(tracks[n].xy), receptive, ahead)[i].numpy())
+        np.testing.assert_array_equal(pose, tracks[n].pose_m[i])
+    assert len(seen) == 31
+
+
+def test_mirrored_targets_belong_to_mirrored_windows() -> None:
+    source = Windows(pair_tracks([12]), 3, 0)
+    batch = next(source.epoch(np.random.default_rng(0), 24, 1, flip="both"))
+    assert len(batch["xy"]) == 24
+    xyz = batch["pose_m"][:, 0] + batch["root_m"]
+    torch.testing.assert_close(batch["xy"][:, -1], xyz[..., :2] / xyz[..., 2:], atol=1e-5, rtol=1e-5)
+    sides = torch.sign(batch["root_m"][:, 0, 0]).tolist()
+    assert sides.count(1.0) == sides.count(-1.0) == 12
+
+
+def test_an_epoch_can_be_cut_to_a_number_of_targets() -> None:
+    source = Windows(pair_tracks([40, 60]), 5, 2)
+    count = sum(float(b["counts"].sum()) for b in source.epoch(np.random.default_rng(1), 2, 8, targets=30))
+    assert 30 <= count < 38
+
+
+def test_epochs_resume_to_the_same_result(tmp_path: Path) -> None:
+    def run(out: Path, epochs_first: int) -> torch.Tensor:
+        for epochs in {epochs_first, 3}:
+            torch.manual_seed(0)
+            networks = torch.nn.ModuleDict({"pose": VideoPose((3, 3), True, 8)})
+            config = EpochConfig(out, epochs, lr_decay=0.9, seed=4)
+            source = Windows(tracks, 9, 0)
+            fit_epochs(config, networks, lambda e, s=source: s.epoch(np.random.default_rng(e), 8), losses)
+        return networks["pose"].head.weight.detach()
+
+    tracks = pair_tracks([30, 20])
+    whole, halves = run(tmp_path / "a", 3), run(tmp_path / "b", 1)
+    torch.testing.assert_close(whole, halves)
+    assert len((tmp_path / "b" / "log.csv").read_text().splitlines()) == 4
+
+
+def test_videopose_learns_and_its_task_exports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two tiny networks learn two clips; the file runs and knows its delay."""
+    monkeypatch.setattr("train.tasks.videopose.room_clips", lambda *a: [])
+    monkeypatch.setattr("train.tasks.videopose.tracks_of", lambda clips: pair_tracks([40, 30]))
+    path = tmp_path / "vp.onnx"
+    options = ["--frames", "27", "--full", "--channels", "16", "--epochs", "25", "--batch", "16", "--chunk", "4"]
+    assert (
+        videopose.main([*options, "--out", str(tmp_path / "run"), "--export", str(path), "--data", str(tmp_path)]) == 0
+    )
+    log = (tmp_path / "run" / "log.csv").read_text().splitlines()
+    first, last = (dict(zip(log[0].split(","), map(float, row.split(",")), strict=True)) for row in (log[1], log[-1]))
+    assert last["pose"] < 0.7 * first["pose"]
+    assert last["trajectory"] < 0.7 * first["trajectory"]
+    engine = open_engine(path)
+    assert engine.spec.settings["look_ahead_frames"] == 13
+    assert engine.spec.settings["receptive_field"] == 27
+
+
+def test_errors_are_averaged_by_action_like_videopose3d() -> None:
+    tracks = pair_tracks([10, 10, 30])  # walk, dance, walk
+    poses = [t.pose_m + np.float32([0.01 * (n + 1), 0, 0]) for n, t in enumerate(tracks)]
+    found = action_average(poses, tracks)
+    assert found["MPJPE mm"] == pytest.approx(((10 * 10 + 30 * 30) / 40 + 20) / 2, rel=1e-4)
+    assert found["P-MPJPE mm"] == pytest.approx(0, abs=1e-2)
+    assert found["MPJVE mm/frame"] == pytest.approx(0, abs=1e-2)
+
+
+def test_what_videopose3d_prints_is_read() -> None:
+    said = "".join(
+        f"----{a}----\nProtocol #1 Error (MPJPE): {x} mm\nProtocol #2 Error (P-MPJPE): 1.5 mm\n"
+        f"Protocol #3 Error (N-MPJPE): 9 mm\nVelocity Error (MPJVE): 2 mm\n"
+        for a, x in (("Walk", "10.25"), ("Sit", "20.75"))
+    )
+    assert parse(said) == {"MPJPE mm": 15.5, "P-MPJPE mm": 1.5, "MPJVE mm/frame": 2}
+    with pytest.raises(RuntimeError, match="Protocol #1"):
+        parse("Traceback")
+
+
+def test_weights_of_videopose3d_load_into_ours(tmp_path: Path) -> None:
+    """A stand-in with its names and layouts, computed with PyTorch's convolutions."""
+    torch.manual_seed(0)
+    model, saved = VideoPose(KERNELS[243], True, 8).eval(), {}
+    for at, conv, norm in [("expand", "expand_conv", "expand_bn")] + [
+        (f"blocks.{i}.{part}", f"layers_conv.{2 * i + k}", f"layers_bn.{2 * i + k}")
+        for i in range(4)
+        for k, part in enumerate(("wide", "mix"))
+    ]:
+        layer = model.get_submodule(at)
+        saved[f"{conv}.weight"] = layer.linear.weight.unflatten(1, (layer.taps, -1)).transpose(1, 2).contiguous()
+        saved |= {f"{norm}.{k}": v for k, v in layer.norm.state_dict().items()}
+    saved |= {"shrink.weight": model.head.weight[..., None], "shrink.bias": model.head.bias}
+    torch.save({"model_pos": saved}, tmp_path / "epoch_1.bin")
+    again = theirs_in_ours(tmp_path / "epoch_1.bin", 8)
+    for name, weight in model.state_dict().items():
+        torch.testing.assert_close(again.state_dict()[name], weight)
+    x = torch.randn(1, 34, 9)
+    convolved = torch.nn.functional.conv1d(x, saved["expand_conv.weight"])
+    expected = torch.relu(model.expand.norm(convolved))
+    torch.testing.assert_close(model.expand.dilated(x.transpose(1, 2)).transpose(1, 2), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_bone_sd_and_scale_free_error() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.normal(0, 0.3, (1, 17, 3)).repeat(50, 0)
+    truth -= truth[:, :1]
+    assert bone_sd_mm(truth) == pytest.approx(0, abs=1e-6)
+    assert n_mpjpe_mm(truth * 1.3, truth) == pytest.approx(0, abs=1e-6)
+    breathing = truth * (1 + 0.1 * np.sin(np.arange(50))[:, None, None])
+    length = np.linalg.norm(truth[0, CHILDREN] - truth[0, PARENTS], axis=-1).mean() * 1000
+    assert bone_sd_mm(breathing) == pytest.approx(length * np.std(0.1 * np.sin(np.arange(50))), rel=1e-4)
+
+
+def test_claims_say_which_seeds_agree() -> None:
+    rows = {"single frame": {c: [60.0, 50.0] for c in COLUMNS}, "causal 27": {c: [55.0, 52.0] for c in COLUMNS}}
+    first = claims(rows)[0]
+    assert first.claim == "MPJPE mm: single frame > causal 27"
+    assert first.holds
+    assert first.why == "55.00 > 53.50; in 1 of 2 seeds"

@@ -107,11 +107,12 @@ def table(out: Path, budget: Budget) -> Table:
         orderings += claims(kind, mine)
     note = (
         f"Causal 243 frames, {budget.channels} channels, {budget.epochs} epochs (each frame and its mirror image), "
-        f"batch {budget.batch}, learning rate down by the paper's whole factor. {frames['train frames']:.0f} training "
-        f"and {frames['val frames']:.0f} val frames (views x frames at {budget.fps:g} fps; every {budget.every}th "
-        f"training clip, all val clips, at most {budget.most_s:g} s each), people of val never trained on, cameras of "
-        "Human3.6M. Averages over actions as that code does, no flip at test time. 2D: the truth, or an imitated "
-        "detector's; lost joints keep their last place for VideoPose3D and ours, the shipped one gets the scores."
+        f"batch {budget.batch}, learning rate from {budget.lr:g} down by the paper's whole factor. "
+        f"{frames['train frames']:.0f} training and {frames['val frames']:.0f} val frames (views x frames at "
+        f"{budget.fps:g} fps; every {budget.every}th training clip, all val clips, at most {budget.most_s:g} s each), "
+        "people of val never trained on, cameras of Human3.6M. Averages over actions as that code does, no test flip. "
+        "2D: the truth, or an imitated detector's; lost joints keep their last place for VideoPose3D and ours, "
+        "the shipped one gets the scores."
     )
     columns = [*METRICS, "of its MPJPE", "parameters", "minutes"]
     command = "python -m train.experiments.against_videopose3d --videopose3d ../VideoPose3D --out runs/against"

@@ -43,14 +43,18 @@ class Budget:
         fps: Frame rate of the clips.
         every: Take every so-manyth training clip (of the val clips all).
         most_s: Longest piece of a clip.
+        lr: First learning rate of VideoPose3D and ours.
+        lr_shipped: Of the shipped architecture.
     """
 
-    channels: int = 128
-    epochs: int = 10
-    batch: int = 1024
+    channels: int = 96
+    epochs: int = 8
+    batch: int = 256
     fps: float = 30.0
-    every: int = 8
-    most_s: float = 8.0
+    every: int = 10
+    most_s: float = 4.0
+    lr: float = 4e-3
+    lr_shipped: float = 2e-3
 
     @property
     def lr_decay(self) -> float:
@@ -94,7 +98,17 @@ def run_theirs(checkout: Path, budget: Budget, kind: str, folder: Path) -> str:
     common = [sys.executable, "run.py", "-k", INPUTS[kind], "-arc", "3,3,3,3,3", "--causal"]
     common += ["-ch", str(budget.channels), "-c", str(folder.resolve()), "-b", str(budget.batch)]
     epochs = str(budget.epochs)
-    train = ["-e", epochs, "-lrd", str(budget.lr_decay), "--no-eval", "--checkpoint-frequency", epochs]
+    train = [
+        "-e",
+        epochs,
+        "-lr",
+        str(budget.lr),
+        "-lrd",
+        str(budget.lr_decay),
+        "--no-eval",
+        "--checkpoint-frequency",
+        epochs,
+    ]
     test = ["--evaluate", f"epoch_{epochs}.bin", "--no-test-time-augmentation"]
     # its checkpoints hold a numpy random state, which torch loads only when told to
     environment = {**os.environ, "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"}
@@ -132,7 +146,7 @@ def train_ours(budget: Budget, tracks: Sequence[Track], seed: int, out: Path) ->
     """Train our causal 243-frame model in its strided form, as VideoPose3D's code trains its own."""
     torch.manual_seed(seed)
     networks = nn.ModuleDict({"pose": VideoPose(KERNELS[243], True, budget.channels)})
-    config = EpochConfig(out, budget.epochs, 1e-3, budget.lr_decay, seed=seed)
+    config = EpochConfig(out, budget.epochs, budget.lr, budget.lr_decay, seed=seed)
     train_networks(config, networks, tracks, budget.batch, 1, flip="both")
     return networks["pose"]
 
@@ -164,7 +178,7 @@ def train_shipped(budget: Budget, tracks: Sequence[Track], seed: int, out: Path)
             dt_s[:, 0] = 0
             yield {**batch, "dt_s": dt_s}
 
-    config = EpochConfig(out, budget.epochs, 1e-3, budget.lr_decay, grad_clip=1.0, seed=seed)
+    config = EpochConfig(out, budget.epochs, budget.lr_shipped, budget.lr_decay, grad_clip=1.0, seed=seed)
     return fit_epochs(config, model, epoch_batches, losses)
 
 
