@@ -89,7 +89,7 @@ def room_clips(
     seconds = _seconds(motion, idle, fps)
     clips = []
     for c, times in enumerate(seconds):
-        world_m = _within_reach(_centred(resample(motion, np.array([c]), times[None])[0]))
+        world_m = _within_reach(centred(resample(motion, np.array([c]), times[None])[0]))
         views = tuple(seen(camera, world_m) for camera in rig)
         clips.append(RoomClip(str(names[c]), str(subjects[c]), str(actions[c]), float(fps), world_m, views))
     return clips if detector_seed is None else detected(clips, detector_seed)
@@ -139,7 +139,7 @@ def _seconds(motion: Motion, idle: npt.NDArray[np.bool_], fps: float) -> list[np
     ]
 
 
-def _centred(world_m: Float) -> Float:
+def centred(world_m: Float) -> Float:
     """Move a clip so that the box of the pelvis' path is centred on the origin; heights stay."""
     path = world_m[:, 0, :2]
     off = np.append((path.min(0) + path.max(0)) / 2, 0)
