@@ -1,11 +1,13 @@
-"""Judging the 2D detector: stills beside MoveNet, sequences with and without memory, steadiness on real clips."""
+"""Judging the 2D detector: labelled people beside MoveNet, ghosts where nobody is, steadiness on real clips."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,17 +15,21 @@ import numpy.typing as npt
 
 from engines.detector import Detector
 from engines.skeletons import COCO17, to_h36m17
-from train.data.augment2d import AugmentConfig
-from train.data.clips import HELD_OUT_SHARE, find_person, joints_box, read_frames
+from train.calibrate import reliability
+from train.data.boxes_augment import decode_rgb
+from train.data.boxes_backgrounds import Backgrounds
+from train.data.boxes_clips import read_clip
+from train.data.clips import FOUND, HELD_OUT_SHARE, find_person, joints_box, read_frames
 from train.data.lspet import load_lspet
-from train.data.people2d import draw
+from train.data.people2d import StillSet
 from train.data.teacher import Teacher
-from train.metrics2d import GROUPS, LIMBS, calibration_error, errors, exchanged, pck
+from train.metrics2d import GROUPS, LIMBS, calibration_error, errors, exchanged, pck, pck_by_joint, presence
 
 Float = npt.NDArray[np.float32]
 Image = npt.NDArray[np.uint8]
 SETTLE = 0.6  # share of the last box kept when a clip's person is followed by the joints found
 MEMORY = {"memory": False, "fresh": True}  # whether to forget before each frame
+EMPTY_CLIP = "one-by-one-person-detection.mp4"
 
 
 @dataclass(frozen=True)
@@ -36,11 +42,15 @@ class Person:
     labelled: npt.NDArray[np.bool_]
 
 
-def lspet_people(folder: Path) -> Iterator[Person]:
-    """Yield the held-out tenth of LSPET; the box is that of the marked joints."""
-    stills = load_lspet(folder, held_out=True)
+def set_people(stills: StillSet) -> Iterator[Person]:
+    """Yield the people of a set, in its boxes."""
     for i in range(len(stills)):
         yield Person(stills.picture(i), stills.box_xyxy_px[i], stills.xy_px[i], stills.weight[i] > 0)
+
+
+def lspet_people(folder: Path) -> Iterator[Person]:
+    """Yield the held-out tenth of LSPET; the box is that of the marked joints."""
+    return set_people(load_lspet(folder, held_out=True))
 
 
 def coco_people(folder: Path, least: int = 6) -> Iterator[Person]:
@@ -58,20 +68,28 @@ def coco_people(folder: Path, least: int = 6) -> Iterator[Person]:
         yield Person(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), box, xy, labelled > 0)
 
 
-def predict(people: list[Person], detector: Detector, teacher: Teacher) -> dict[str, tuple[Float, Float]]:
+def predict(people: list[Person], detector: Detector, teacher: Teacher | None) -> dict[str, tuple[Float, Float]]:
     """Run both on every person: xy (N, 17, 2) and score (N, 17) by model name."""
-    ours, theirs = [], []
-    for number, person in enumerate(people):
-        ours.append(detector.detect(person.image, person.box[None], [number]))
-        theirs.append(to_h36m17(*teacher.joints(person.image, person.box), COCO17))
-    return {
-        "posestream": (np.concatenate([o[0] for o in ours]), np.concatenate([o[1] for o in ours])),
-        "movenet": (np.stack([t[0] for t in theirs]), np.stack([t[1] for t in theirs])),
-    }
+    ours = [detector.detect(p.image, p.box[None], [number]) for number, p in enumerate(people)]
+    found = {"posestream": (np.concatenate([o[0] for o in ours]), np.concatenate([o[1] for o in ours]))}
+    if teacher is not None:
+        theirs = [to_h36m17(*teacher.joints(p.image, p.box), COCO17) for p in people]
+        found["movenet"] = (np.stack([t[0] for t in theirs]), np.stack([t[1] for t in theirs]))
+    return found
+
+
+def judged(people: list[Person], xy: Float) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Return (N, 17) which joints are right, within 0.2 torso lengths, and (N, 17) of which that is known."""
+    truth, labelled = np.stack([p.xy for p in people]), np.stack([p.labelled for p in people])
+    away = errors(xy, truth, labelled, "torso")
+    return np.nan_to_num(away, nan=np.inf) <= 0.2, np.isfinite(away)
 
 
 def measure(people: list[Person], found: dict[str, tuple[Float, Float]]) -> dict[str, dict[str, float]]:
-    """Return the figures of each model; `limbs` are the 12 joints that both have."""
+    """Return the figures of each model; `limbs` are the 12 joints that both have.
+
+    A person counts as detected where `presence` is at least FOUND: the share of labelled people for whom that is so.
+    """
     truth, labelled = np.stack([p.xy for p in people]), np.stack([p.labelled for p in people])
     out: dict[str, dict[str, float]] = {}
     for model, (xy, score) in found.items():
@@ -81,43 +99,57 @@ def measure(people: list[Person], found: dict[str, tuple[Float, Float]]) -> dict
                 row[f"limbs pck@{share} {reference}"] = pck(xy, truth, labelled, share, reference, LIMBS)
         for group, joints in GROUPS.items():
             row[f"{group} pck@0.2 torso"] = pck(xy, truth, labelled, 0.2, "torso", joints)
+        for share, reference in ((0.2, "torso"), (0.2, "box")):
+            for joint, value in pck_by_joint(xy, truth, labelled, share, reference).items():
+                row[f"{joint} pck@{share} {reference}"] = value
         row["left/right exchanged"] = exchanged(xy, truth, labelled)
-        away = errors(xy, truth, labelled, "torso")
-        counted = np.isfinite(away)
-        row["score calibration error"] = calibration_error(score[counted], away[counted] <= 0.2)
+        row["detected"] = float((presence(score) >= FOUND).mean())
+        right, known = judged(people, xy)
+        row["score calibration error"] = calibration_error(score[known], right[known])
         out[model] = row
     return out
 
 
-def sequences(folder: Path, detector: Detector, count: int = 100, frames: int = 6) -> dict[str, float]:
-    """Turn held-out LSPET pictures into short sequences (drifting crops, moving occluders) with known truth.
-
-    Returns:
-        PCK@0.2 of the torso over all 17 joints in the first frame and in the later ones, and the mean error of the
-        motion from frame to frame in torso lengths, with memory and with each frame taken as the first.
-    """
-    stills = load_lspet(folder, held_out=True)
-    stills = replace(stills, augment=AugmentConfig(any_angle=0, tilt=10, half_body=0, occlude=0.6))
-    rows = [i for i in range(len(stills)) if (stills.weight[i] > 0).sum() >= 14][:count]
-    textures = [cv2.resize(stills.picture(i), stills.augment.crop_wh) for i in (rows[-1], *rows[:-1])]
-    samples = [draw(np.random.default_rng(i), stills, i, frames, x) for i, x in zip(rows, textures, strict=True)]
-    truth, known = np.stack([s["xy"] for s in samples]), np.stack([s["weight"] for s in samples]) > 0
-    out: dict[str, float] = {}
-    for kind, forget in MEMORY.items():
-        keys, found = list(range(len(samples))), []
-        for t in range(frames):
-            crops = np.stack([s["crops"][t] for s in samples])
-            found.append(detector.engine.run({"crops": crops}, keys, keys if forget or t == 0 else ())["xy"])
-        xy = np.stack(found, 1)
-        for name, part in (("first", slice(0, 1)), ("later", slice(2, None))):
-            flat = [a[:, part].reshape(-1, *a.shape[2:]) for a in (xy, truth, known)]
-            out[f"{name} frames pck@0.2 torso, {kind}"] = pck(*flat, 0.2, "torso")
-        steps = [a[:, 1:].reshape(-1, 17, 2) - a[:, :-1].reshape(-1, 17, 2) for a in (xy, truth)]
-        both = known[:, 1:] & known[:, :-1]
-        size = np.linalg.norm(truth[..., 8, :] - truth[..., 0, :], axis=-1)[:, 1:].reshape(-1)
-        wrong = np.linalg.norm(steps[0] - steps[1], axis=-1) / np.maximum(size, 20)[:, None]
-        out[f"motion error, {kind}"] = float(wrong[both.reshape(-1, 17)].mean())
+def reliability_of(people: list[Person], found: dict[str, tuple[Float, Float]]) -> dict[str, list[dict[str, float]]]:
+    """Return, by model, mean score and share of right joints in each bin of scores."""
+    out = {}
+    for model, (xy, score) in found.items():
+        right, known = judged(people, xy)
+        out[model] = reliability(score[known], right[known])
     return out
+
+
+def empty_frames(data: Path, count: int, clip_too: bool = True, seed: int = 0) -> Iterator[tuple[Image, Float]]:
+    """Yield pictures without people and a box (4,) in each: held-out backgrounds, and empty frames of a clip.
+
+    Half of each; without the clip, whose reading takes a minute, only the backgrounds' half. In the clip the box is
+    where somebody stands in another frame, in a background it is anywhere.
+    """
+    rng = np.random.default_rng(seed)
+    backgrounds = Backgrounds(data / "backgrounds", held_out=True)
+    for _ in range(count // 2):
+        image = backgrounds.draw(rng).image
+        height, width = image.shape[:2]
+        tall = rng.uniform(0.3, 0.95) * height
+        wide = tall * rng.uniform(0.3, 0.6)
+        x, y = rng.uniform(0, max(width - wide, 1)), rng.uniform(0, max(height - tall, 1))
+        yield image, np.array([x, y, x + wide, y + tall], np.float32)
+    if not clip_too:
+        return
+    clip = read_clip(data / "clips" / EMPTY_CLIP)
+    crowd = np.concatenate([b for b in clip.boxes if len(b)])
+    empty = [i for i, (b, u) in enumerate(zip(clip.boxes, clip.unclear, strict=True)) if not len(b) and not len(u)]
+    for i in islice(rng.permutation(empty), count - count // 2):
+        yield decode_rgb(clip.jpegs[i]), crowd[rng.integers(len(crowd))]
+
+
+def ghosts(frames: Iterator[tuple[Image, Float]], detector: Detector) -> dict[str, float]:
+    """Return the share of empty crops in which the detector sees somebody, and the mean score there."""
+    looks = [detector.detect(image, box[None], [n])[1][0] for n, (image, box) in enumerate(frames)]
+    score = np.stack(looks)
+    return {
+        "crops": len(score), "ghosts": float((presence(score) >= FOUND).mean()), "mean score": float(score.mean()),
+    }  # fmt: skip
 
 
 def steadiness(path: Path, detector: Detector, teacher: Teacher) -> dict[str, float]:
@@ -132,7 +164,7 @@ def steadiness(path: Path, detector: Detector, teacher: Teacher) -> dict[str, fl
     start = next((t for t, f in enumerate(frames) if find_person(teacher, f, None) is not None), None)
     if start is None:
         return {}
-    first, out = find_person(teacher, frames[start], None), {}
+    first, out = find_person(teacher, frames[start], None), dict[str, Any]()
     for kind, forget in MEMORY.items():
         box, last, shakes, aways, scores = first, [], [], [], []
         for image in frames[start:]:

@@ -81,6 +81,57 @@ def pck(
     return float((counted <= share).mean()) if counted.size else float("nan")
 
 
+def pck_by_joint(xy: Float, truth: Float, labelled: Bool, share: float, reference: str) -> dict[str, float]:
+    """Return `pck` of each joint that is labelled anywhere, by name."""
+    away = errors(xy, truth, labelled, reference)
+    out = {}
+    for number, name in enumerate(H36M17.joints):
+        counted = away[:, number][np.isfinite(away[:, number])]
+        if counted.size:
+            out[name] = float((counted <= share).mean())
+    return out
+
+
+def presence(score: Float) -> Float:
+    """Return (...) how surely a person is there: the mean of the ten best of (..., 17) joint scores."""
+    return np.sort(score, axis=-1)[..., -10:].mean(-1)
+
+
+def jitter(xy: Float, truth: Float, known: Bool) -> float:
+    """Return the mean second difference of the error over time, in torso lengths: shaking, not lag or offset.
+
+    Args:
+        xy: (N, T, 17, 2) found.
+        truth: (N, T, 17, 2).
+        known: (N, T, 17) whether to count the joint in that frame.
+    """
+    shape = truth.shape[:2]
+    torso = torso_lengths(truth.reshape(-1, 17, 2), known.reshape(-1, 17)).reshape(shape)
+    usual = np.nanmedian(torso, axis=1) if np.isfinite(torso).any() else np.full(shape[0], np.nan)
+    shake = np.linalg.norm(np.diff(xy - truth, n=2, axis=1), axis=-1) / usual[:, None, None]
+    counted = shake[known[:, 2:] & known[:, 1:-1] & known[:, :-2] & np.isfinite(shake)]
+    return float(counted.mean()) if counted.size else float("nan")
+
+
+def frames_to_recover(away: Float, hidden: range, slack: float = 0.05) -> Float:
+    """Return (N,) how many frames after an occlusion the error is again what it was before.
+
+    Args:
+        away: (N, T, 17) errors in torso lengths, NaN where there is no truth; errors above 1 count as 1.
+        hidden: The frames of the occlusion.
+        slack: How much worse still counts as before, in torso lengths.
+
+    Returns:
+        0 = at once; where it never recovers, the number of frames left; NaN without truth.
+    """
+    counts = np.isfinite(away).sum(-1)
+    mean = np.where(counts > 0, np.nansum(np.minimum(away, 1), -1) / np.maximum(counts, 1), np.nan)  # (N, T)
+    before, after = mean[:, hidden.start // 2 : hidden.start], mean[:, hidden.stop :]
+    good = after <= np.mean(before, 1, keepdims=True) + slack
+    first = np.where(good.any(1), good.argmax(1), after.shape[1])
+    return np.where(np.isfinite(before).all(1), first, np.nan).astype(np.float32)
+
+
 def exchanged(xy: Float, truth: Float, labelled: Bool) -> float:
     """Return the share of people, with 8 or more limb joints, who fit better with left and right exchanged."""
     limbs = rows_of(LIMBS)

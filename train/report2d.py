@@ -22,6 +22,7 @@ Image = npt.NDArray[np.uint8]
 
 COLOURS = {"left": (255, 140, 0), "right": (0, 150, 255), "middle": (60, 220, 60)}
 TILE_WH = (192, 256)
+WORST, COLUMNS = 48, 12
 
 
 def draw_joints(image: Image, xy: Float, score: Float, least: float = 0.15) -> Image:
@@ -35,7 +36,7 @@ def draw_joints(image: Image, xy: Float, score: Float, least: float = 0.15) -> I
     return out
 
 
-def grid(tiles: Sequence[Image], columns: int = 10) -> Image:
+def grid(tiles: Sequence[Image], columns: int) -> Image:
     """Put tiles of one size side by side."""
     blank = [np.zeros_like(tiles[0])] * (-len(tiles) % columns)
     whole = [*tiles, *blank]
@@ -50,30 +51,40 @@ def person_tile(person: Person, xy: Float, score: Float) -> Image:
     return draw_joints(crop, pixels_to_crop(xy[None], box, TILE_WH)[0], score)
 
 
+def caption(tile: Image, text: str) -> Image:
+    """Return a copy of a tile with a line of text at its foot."""
+    out = tile.copy()
+    place = (4, out.shape[0] - 6)
+    for colour, width in (((0, 0, 0), 3), ((255, 255, 255), 1)):
+        cv2.putText(out, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.45, colour, width, cv2.LINE_AA)
+    return out
+
+
 def write_sheets(folder: Path, name: str, people: Sequence[Person], found: dict[str, tuple[Float, Float]]) -> None:
-    """Write, as PNG, an overview of every n-th person and the 20 worst, each above its truth.
+    """Write, as PNG, an overview of every n-th person, and the worst 48, each above its truth.
 
     Args:
         folder: Where to; made if missing.
         name: Start of the file names.
         people: Labelled people.
-        found: xy and score by model; "posestream" is drawn.
+        found: xy and score by model; "posestream" is drawn. A tile says the person's number and mean error.
     """
     folder.mkdir(parents=True, exist_ok=True)
     xy, score = found["posestream"]
     truth, labelled = np.stack([p.xy for p in people]), np.stack([p.labelled for p in people])
-    away = np.nanmean(np.minimum(errors(xy, truth, labelled, "box"), 1), 1)
-    picks = {
-        "overview": np.linspace(0, len(people) - 1, min(40, len(people))).astype(int),
-        "worst": np.argsort(-away)[:20],
-    }
+    away = np.minimum(errors(xy, truth, labelled, "box"), 1)
+    counts = np.isfinite(away).sum(1)
+    mean = np.where(counts > 0, np.nansum(away, 1) / np.maximum(counts, 1), -1)
+    picks = {"overview": np.linspace(0, len(people) - 1, min(40, len(people))).astype(int), "worst": np.argsort(-mean)}
+    blank = np.zeros((TILE_WH[1], TILE_WH[0], 3), np.uint8)
     for kind, rows in picks.items():
         tiles: list[Image] = []
-        for start in range(0, len(rows), 10):
-            part = rows[start : start + 10]
-            tiles += [person_tile(people[i], xy[i], score[i]) for i in part]
-            tiles += [np.zeros((TILE_WH[1], TILE_WH[0], 3), np.uint8)] * (10 - len(part))
+        for start in range(0, min(len(rows), WORST), COLUMNS):
+            part = rows[start : start + COLUMNS]
+            spare = [blank] * (COLUMNS - len(part))
+            tiles += [caption(person_tile(people[i], xy[i], score[i]), f"{i}: {mean[i]:.2f} box") for i in part]
+            tiles += spare
             if kind == "worst":
                 tiles += [person_tile(people[i], people[i].xy, people[i].labelled.astype(np.float32)) for i in part]
-                tiles += [np.zeros((TILE_WH[1], TILE_WH[0], 3), np.uint8)] * (10 - len(part))
-        cv2.imwrite(str(folder / f"{name}_{kind}.png"), cv2.cvtColor(grid(tiles), cv2.COLOR_RGB2BGR))
+                tiles += spare
+        cv2.imwrite(str(folder / f"{name}_{kind}.png"), cv2.cvtColor(grid(tiles, COLUMNS), cv2.COLOR_RGB2BGR))

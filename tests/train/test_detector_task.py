@@ -10,8 +10,13 @@ import torch
 
 from engines.runtime import find_weights, open_engine
 from tests.train.test_people2d import dotted
+from train.data.mixes2d import WEIGHTS, DataChoice, mixer_maker
+from train.data.mocap import data_root
 from train.data.people2d import save_shard
-from train.models.detector import Detector
+from train.fit import steps_done
+from train.models.compact import CompactDetector
+from train.models.family import FAMILY
+from train.recipe2d import checkpoint_facts
 from train.tasks import detector as recipe
 
 
@@ -22,7 +27,7 @@ def trained(tmp_path_factory):
     (folder / "labels").mkdir()
     save_shard(folder / "labels" / "clip_train_dots.npz", dotted(count=4))
     torch.manual_seed(0)
-    torch.save({"model": Detector().state_dict()}, folder / "start.pt")
+    torch.save({"model": CompactDetector().state_dict()}, folder / "start.pt")
     common = ["--labels", str(folder / "labels"), "--no-lspet", "--batch", "2", "--threads", "1", "--steps", "2"]
     start = ["--out", str(folder), "--start", str(folder / "start.pt")]
     recipe.main([*start, "--export", str(folder / "d.onnx"), *common])
@@ -56,8 +61,36 @@ def test_exported_detector_keeps_its_memory_per_person(trained):
     np.testing.assert_allclose(one["xy"][0], first["xy"][1], atol=1e-2)
     spec = engine.spec
     assert (spec.name, spec.skeleton, spec.settings["input_wh"]) == ("detector-mnv2-tce64", "h36m17", [192, 256])
-    assert "LSPET" not in spec.provenance["data"]
+    assert spec.provenance["data"] == ["development clips labelled by MoveNet"]
+    assert (spec.provenance["steps"], spec.provenance["before"]["frames"]) == (2, 1)
     assert (trained / "d.onnx").stat().st_size < 14e6
+
+
+def test_a_later_export_tells_what_the_training_saw_and_not_what_its_options_say(trained):
+    assert steps_done(trained / "stage2") == 2
+    config, facts = checkpoint_facts(trained / "stage2" / "checkpoint.pt")
+    assert config == FAMILY["mnv2-tce64"]
+    assert facts["data"] == ["development clips labelled by MoveNet"], "no LSPET, though --no-lspet is not given now"
+    assert checkpoint_facts(trained / "start.pt")[1] == {"unknown": "no provenance.json lay beside start.pt"}
+
+
+def test_options_make_the_network_and_the_loss_its_reader():
+    def config(*words):
+        return recipe.config_of(recipe.parser().parse_args(list(words)))
+
+    assert config() == FAMILY["mnv2-tce64"]
+    memory = config("--model", "r18-tce128", "--aggregation", "sum", "--windowed", "--temporal-stride", "3").memory
+    assert (memory.aggregation, memory.windowed, memory.stride) == ("sum", True, 3)
+    assert not config("--model", "r50-tce512", "--no-bidirectional").memory.bidirectional
+    assert config("--model", "r18-tce128", "--loss", "regression").head == "regression"
+    assert config("--loss", "integral").window == float("inf")
+
+
+def test_data_are_drawn_anew_when_a_run_is_resumed(tmp_path):
+    save_shard(tmp_path / "clip_train_dots.npz", dotted(count=4))
+    choice = DataChoice(tmp_path, labels=tmp_path, lspet=False)
+    first, later = (mixer_maker(choice, (0, 1, 0), 1, seed)(0).draw()["xy"] for seed in (0, 7919 * 20))
+    assert not np.array_equal(first, later)
 
 
 def test_nothing_to_train_on_is_said_plainly(trained, tmp_path):
@@ -73,7 +106,7 @@ def test_the_recipe_wants_a_folder_or_an_export(capsys):
 
 @pytest.mark.shared
 def test_shipped_detector_beats_its_starting_point_on_held_out_lspet():
-    data = recipe.default_data()
+    data = data_root()
     if not (data / "images" / "lspet" / "labels.npz").exists():
         pytest.skip(f"no LSPET under {data}; set POSESTREAM_DATA")
     torch.set_num_threads(1)
@@ -83,5 +116,5 @@ def test_shipped_detector_beats_its_starting_point_on_held_out_lspet():
 
     people = list(islice(lspet_people(data / "images" / "lspet"), 60))
     engine = open_engine(find_weights(recipe.NAME), "ort")
-    figures = measure(people, predict(people, Runner(engine), Teacher(data / recipe.WEIGHTS)))
+    figures = measure(people, predict(people, Runner(engine), Teacher(data / WEIGHTS)))
     assert figures["posestream"]["limbs pck@0.2 torso"] > figures["movenet"]["limbs pck@0.2 torso"]

@@ -10,13 +10,15 @@ import numpy as np
 import pytest
 
 from engines.skeletons import COCO17, H36M17, LSP14
-from train.data.augment2d import AugmentConfig, Look, Occluder
+from train.data.augment2d import AugmentConfig, Look
 from train.data.clips import HELD_OUT_SHARE, label_clip
 from train.data.lspet import file_names, is_held_out, load_lspet
-from train.data.people2d import HIDDEN, RECALLED, Mixer, StillSet, batches, draw, load_shard, save_shard
+from train.data.motion2d import leaning, moved, wander
+from train.data.occluders import ERASED_AREA, Occluder, erased, something
+from train.data.people2d import HIDDEN, RECALLED, Mixer, StillSet, batches, draw, follow, load_shard, save_shard
 from train.data.teacher import SIDE, Teacher, cut_view, decode, view_matrix
 
-GEOMETRY = AugmentConfig(any_angle=0.3, occlude=0.0, half_body=0.0)
+GEOMETRY = AugmentConfig(any_angle=0.3, occlude=0.0, half_body=0.0, glimpse=0.0)
 
 
 def dotted(shown=0, count=1, wh=(160, 200), augment=GEOMETRY):
@@ -47,7 +49,8 @@ def test_joints_move_with_the_picture_mirrored_or_not(joint):
         mirror = list(H36M17.mirror)
         for t in range(3):
             at = brightest(sample["crops"][t])
-            hits = [k for k in (j, mirror[j]) if np.linalg.norm(sample["xy"][t, k] - at) < 5]
+            shown = np.clip(sample["xy"][t], 0, (192, 256))  # half a dot may stick out
+            hits = [k for k in (j, mirror[j]) if np.linalg.norm(shown[k] - at) < 5]
             assert hits, f"seed {seed}, frame {t}: no {joint} at the dot"
             seen.add(hits[0])
     assert seen == {j, H36M17.mirror[j]}, "both mirrored and plain crops must occur"
@@ -58,6 +61,13 @@ def test_a_still_becomes_a_moving_sequence():
     assert sample["crops"].shape == (4, 256, 192, 3)
     assert sample["crops"].dtype == np.uint8
     assert (np.linalg.norm(np.diff(sample["xy"], axis=0), axis=-1).max(-1) > 0.05).all()
+
+
+def test_a_short_clip_is_gone_through_to_and_fro():
+    stills = replace(dotted(count=4), following=np.array([1, 2, -1, -1]))
+    assert follow(stills, 0, 7) == [0, 1, 2, 1, 0, 1, 2]
+    assert follow(stills, 0, 2) == [0, 1]
+    assert follow(stills, 3, 3) == [3, 3, 3]
 
 
 def test_a_glimpse_is_in_front_in_one_frame_only_and_its_joints_are_still_asked_for():
@@ -86,13 +96,61 @@ def test_the_same_seed_draws_the_same():
 
 
 def test_occluder_hides_exactly_the_joints_behind_it():
-    crop, occluder = np.zeros((256, 192, 3), np.uint8), Occluder(np.random.default_rng(0), (192, 256), None, 0.0)
-    occluder.start, occluder.mask = np.array([20.0, 30.0]), np.ones((40, 50), bool)
-    occluder.patch = np.full((40, 50, 3), 200, np.uint8)
-    hidden = occluder.cover(crop, np.float32([[25, 35], [19, 35], [69.5, 69.5], [71, 50]]), 3)
-    assert hidden.tolist() == [True, False, True, False]
+    crop, shape, zero = np.zeros((256, 192, 3), np.uint8), np.ones((40, 50), bool), np.zeros(2)
+    occluder = Occluder(np.full((40, 50, 3), 200, np.uint8), shape, np.array([20.0, 30.0]), zero, range(3, 4))
+    points = np.float32([[25, 35], [19, 35], [69.5, 69.5], [71, 50]])
+    assert not occluder.cover(crop, points, 2).any(), "not there yet"
+    assert occluder.cover(crop, points, 3).tolist() == [True, False, True, False]
     assert (crop[30:70, 20:70] == 200).all()
     assert crop.sum() == 200 * 3 * 40 * 50
+
+
+def test_occluders_and_erased_rectangles_have_the_sizes_they_should():
+    things = [something(np.random.default_rng(i), (192, 256), None, 1.0) for i in range(20)]
+    assert {bool(t.mask.all()) for t in things} == {True, False}, "rectangles and ellipses"
+    gone = [erased(np.random.default_rng(i), (192, 256), np.array([10.0, 20.0, 30.0]), 6) for i in range(60)]
+    areas = [e.mask.size / (192 * 256) for e in gone]
+    assert ERASED_AREA[0] * 0.9 < min(areas) < 0.1 < 0.3 < max(areas) <= ERASED_AREA[1]
+    assert (gone[0].patch == (10, 20, 30)).all()
+    assert len({len([t for t in range(6) if t in e.frames]) for e in gone}) > 3, "for a while, not always for all"
+
+
+def test_wandering_is_smooth_and_as_fast_in_long_clips_as_in_short_ones():
+    curves = np.concatenate([wander(np.random.default_rng(i), 60, 0.03, 4) for i in range(50)], 1)
+    steps = np.diff(curves, axis=0)
+    assert (curves[0] == 0).all()
+    assert 0.02 < steps.std() < 0.045
+    assert np.diff(steps, axis=0).std() < 0.35 * steps.std(), "not a random walk"
+    assert abs(curves).max() < 2
+
+
+def test_perspective_moves_picture_and_joints_alike():
+    stills = dotted(3, augment=replace(GEOMETRY, perspective=1.5, any_angle=0.0, drift=0.5))
+    for seed in range(8):
+        sample = draw(np.random.default_rng(seed), stills, 0, 2, None)
+        for t in range(2):
+            away = sample["xy"][t, [3, H36M17.mirror[3]]] - brightest(sample["crops"][t])
+            assert np.linalg.norm(away, axis=-1).min() < 5, f"seed {seed}, frame {t}"
+    maps = leaning(np.random.default_rng(1), 9, (192, 256), 1.0)
+    middle = moved(np.tile(np.float32([[[96, 128]]]), (9, 1, 1)), maps)
+    np.testing.assert_allclose(middle, np.broadcast_to(np.float32([96, 128]), middle.shape), atol=1e-3)
+    corners = moved(np.tile(np.float32([[[0, 0], [192, 0], [192, 256], [0, 256]]]), (9, 1, 1)), maps)
+    tops = np.linalg.norm(corners[:, 1] - corners[:, 0], axis=-1)
+    bottoms = np.linalg.norm(corners[:, 2] - corners[:, 3], axis=-1)
+    assert (abs(tops / bottoms - 1) > 0.01).all()
+    assert np.diff(tops).std() > 0.01
+
+
+def test_erasing_hides_joints_for_some_frames_and_light_changes_smoothly():
+    stills = dotted(augment=replace(GEOMETRY, erase=1.0, glimpse=0.0, drift=0.0))
+    weights = np.stack([draw(np.random.default_rng(i), stills, 0, 4, None)["weight"] for i in range(10)])
+    assert (weights == np.float32(HIDDEN)).any()
+    assert (weights.max(1) - weights.min(1) > 0.5).any(), "hidden in one frame and not in another"
+    grey, look = np.full((8, 8, 3), 120, np.uint8), Look(np.random.default_rng(4), 40, flicker=1.0)
+    look.noise = look.jpeg = 0
+    light = np.array([look.apply(grey, t).mean() for t in range(40)])
+    assert light.max() - light.min() > 8
+    assert abs(np.diff(light)).max() < 0.5 * (light.max() - light.min())
 
 
 def test_look_keeps_size_and_type_whatever_it_draws():

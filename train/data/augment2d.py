@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engines.skeletons import H36M17
+from train.data.motion2d import leaning, wander
 
 Float = npt.NDArray[np.float32]
 Image = npt.NDArray[np.uint8]
@@ -40,6 +41,10 @@ class AugmentConfig:
         occlude: Chance of something in front of the person.
         glimpse: Chance, for each frame but the first of a sequence, of something large in front in that frame only.
         drift: Motion per frame relative to what a still camera and a steady crop would show; 1 = lively.
+        perspective: How strongly the crop leans, and how that changes; 1 = see `motion2d.leaning`.
+        flicker: How much light and sharpness change over a sequence; 1 = as an automatic camera does.
+        erase: Chance of a plain rectangle in front, as in Zhong et al., "Random Erasing", AAAI 2020; its size as in
+            Li's thesis, section 2.8.2. In a sequence it is there for some of the frames.
     """
 
     crop_wh: tuple[int, int] = (192, 256)
@@ -53,6 +58,9 @@ class AugmentConfig:
     occlude: float = 0.5
     glimpse: float = 0.25
     drift: float = 1.0
+    perspective: float = 0.0
+    flicker: float = 0.0
+    erase: float = 0.0
 
 
 def person_box(rng: Rng, config: AugmentConfig, xy: Float, weight: Float, box: Float) -> Float:
@@ -93,7 +101,7 @@ def crop_matrices(
         mirror: Whether to mirror.
 
     Returns:
-        (T, 2, 3) maps from picture to crop, corner-origin pixels.
+        (T, 3, 3) maps from picture to crop, corner-origin pixels.
     """
     frames, (width, height) = len(boxes), config.crop_wh
     sides = (boxes[:, 2:] - boxes[:, :2]).mean(0) * config.crop_scale
@@ -103,29 +111,34 @@ def crop_matrices(
     angle = _angle(rng, config, xy, weight)
     zoom = np.exp(rng.uniform(-config.scale, 0.7 * config.scale))
     shift = rng.uniform(-config.shift, config.shift, 2)
-    spin, grow = rng.normal(0, 0.03) * config.drift, rng.normal(0, 0.02) * config.drift
-    move, jitter = rng.normal(0, 0.015, 2) * config.drift, 0.01 * config.drift * rng.random()
-    out = np.empty((frames, 2, 3))
+    drift = config.drift
+    spin, grow = wander(rng, frames, 0.03 * drift)[:, 0], wander(rng, frames, 0.02 * drift)[:, 0]
+    move, jitter = wander(rng, frames, 0.015 * drift, 2), 0.01 * drift * rng.random()
+    out = np.tile(np.eye(3), (frames, 1, 1))
     for t in range(frames):
-        scale = height / tall * zoom * np.exp(grow * t + rng.normal(0, jitter))
-        cos, sin = np.cos(angle + spin * t), np.sin(angle + spin * t)
+        scale = height / tall * zoom * np.exp(grow[t] + rng.normal(0, jitter))
+        cos, sin = np.cos(angle + spin[t]), np.sin(angle + spin[t])
         turn = scale * np.array([[cos, -sin], [sin, cos]])
         if mirror:
             turn[0] *= -1
-        where = (0.5 + shift + move * t + rng.normal(0, jitter, 2)) * (width, height)
-        out[t] = np.concatenate([turn, (where - turn @ centres[t])[:, None]], 1)
-    return out
+        where = (0.5 + shift + move[t] + rng.normal(0, jitter, 2)) * (width, height)
+        out[t, :2] = np.concatenate([turn, (where - turn @ centres[t])[:, None]], 1)
+    return leaning(rng, frames, config.crop_wh, config.perspective) @ out if config.perspective else out
 
 
 class Look:
-    """Light, lens and compression of one sequence; each frame has noise of its own."""
+    """Light, lens and compression of one sequence; each frame has noise of its own.
 
-    def __init__(self, rng: Rng) -> None:
+    Args:
+        rng: Source of randomness.
+        frames: Length of the sequence.
+        flicker: See AugmentConfig.
+    """
+
+    def __init__(self, rng: Rng, frames: int = 1, flicker: float = 0.0) -> None:
         self.rng = rng
-        gains = np.exp(rng.normal(0, 0.12)) * np.exp(rng.normal(0, 0.05, 3))
-        levels = np.arange(256)[:, None] / 255
-        curve = np.clip(levels ** np.exp(rng.normal(0, 0.2)) * gains + rng.normal(0, 0.05), 0, 1)
-        self.curve = (curve * 255).astype(np.uint8).reshape(256, 1, 3)
+        self.gains = np.exp(rng.normal(0, 0.12)) * np.exp(rng.normal(0, 0.05, 3))
+        self.gamma, self.lift = np.exp(rng.normal(0, 0.2)), rng.normal(0, 0.05)
         self.grey = rng.random() < 0.05
         self.shrink = rng.uniform(1.5, 4.0) if rng.random() < 0.2 else 1.0
         self.blur = rng.uniform(0.5, 1.8) if rng.random() < 0.15 else 0.0
@@ -133,10 +146,14 @@ class Look:
         self.streak_angle = rng.uniform(0, 180)
         self.noise = rng.uniform(2, 12) if rng.random() < 0.25 else 0.0
         self.jpeg = int(rng.integers(25, 80)) if rng.random() < 0.25 else 0
+        self.exposure = np.exp(wander(rng, frames, 0.025 * flicker) + rng.normal(0, 0.015 * flicker, (frames, 1)))
+        self.focus = np.exp(wander(rng, frames, 0.08 * flicker)[:, 0])
 
-    def apply(self, crop: Image) -> Image:
-        """Return the crop as this camera would have seen it."""
-        out = cv2.LUT(crop, self.curve)
+    def apply(self, crop: Image, t: int = 0) -> Image:
+        """Return the crop as this camera would have seen it in frame t."""
+        levels = np.arange(256)[:, None] / 255
+        curve = np.clip(levels**self.gamma * self.gains * self.exposure[t] + self.lift, 0, 1)
+        out = cv2.LUT(crop, (curve * 255).astype(np.uint8).reshape(256, 1, 3))
         height, width = out.shape[:2]
         if self.grey:
             out = cv2.cvtColor(cv2.cvtColor(out, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
@@ -144,13 +161,9 @@ class Look:
             small = cv2.resize(out, (int(width / self.shrink), int(height / self.shrink)), interpolation=cv2.INTER_AREA)
             out = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
         if self.blur:
-            out = cv2.GaussianBlur(out, (0, 0), self.blur)
+            out = cv2.GaussianBlur(out, (0, 0), self.blur * float(np.clip(self.focus[t], 0.3, 3)))
         if self.streak:
-            line = np.zeros((self.streak, self.streak), np.float32)
-            line[self.streak // 2] = 1 / self.streak
-            middle = ((self.streak - 1) / 2, (self.streak - 1) / 2)
-            line = cv2.warpAffine(line, cv2.getRotationMatrix2D(middle, self.streak_angle, 1), line.shape)
-            out = cv2.filter2D(out, -1, line / max(float(line.sum()), 1e-3))
+            out = self._streaked(out)
         if self.noise:
             grain = self.rng.integers(-128, 128, (height // 2, width // 2, 3), np.int8).astype(np.float32)
             grain = cv2.resize(grain * (self.noise / 64), (width, height), interpolation=cv2.INTER_NEAREST)
@@ -160,39 +173,10 @@ class Look:
             out = cv2.imdecode(packed, cv2.IMREAD_COLOR)
         return out
 
-
-class Occluder:
-    """A rectangle or an ellipse in front of the person: plain, noisy, or cut from another picture; it may move."""
-
-    def __init__(self, rng: Rng, crop_wh: tuple[int, int], texture: Image | None, drift: float) -> None:
-        width, height = crop_wh
-        area, aspect = rng.uniform(0.02, 0.22) * width * height, np.exp(rng.uniform(-1.1, 1.1))
-        w = int(np.clip(np.sqrt(area * aspect), 8, width - 1))
-        h = int(np.clip(np.sqrt(area / aspect), 8, height - 1))
-        self.start = np.array([rng.uniform(-w / 3, width - w * 2 / 3), rng.uniform(-h / 3, height - h * 2 / 3)])
-        self.step = rng.normal(0, 0.03 * drift, 2) * crop_wh
-        if texture is None:
-            self.patch = np.full((h, w, 3), rng.integers(0, 256, 3), np.uint8)
-            if rng.random() < 0.4:
-                self.patch = rng.integers(0, 256, (h, w, 3), np.uint8)
-        else:
-            x, y = rng.integers(0, width - w), rng.integers(0, height - h)
-            self.patch = texture[y : y + h, x : x + w]
-        self.mask = np.ones((h, w), bool)
-        if rng.random() < 0.4:
-            half = (w // 2, h // 2)
-            self.mask = cv2.ellipse(np.zeros((h, w), np.uint8), half, half, 0, 0, 360, 1, -1) > 0
-
-    def cover(self, crop: Image, xy: Float, t: int) -> npt.NDArray[np.bool_]:
-        """Paint into the crop of frame t; return which of the (17, 2) joints are behind."""
-        x, y = (self.start + self.step * t).astype(int)
-        h, w = self.mask.shape
-        x0, y0, x1, y1 = max(x, 0), max(y, 0), min(x + w, crop.shape[1]), min(y + h, crop.shape[0])
-        if x0 >= x1 or y0 >= y1:
-            return np.zeros(len(xy), bool)
-        mask = self.mask[y0 - y : y1 - y, x0 - x : x1 - x]
-        crop[y0:y1, x0:x1][mask] = self.patch[y0 - y : y1 - y, x0 - x : x1 - x][mask]
-        at = np.floor(xy).astype(int) - (x, y)
-        inside = (at >= 0).all(1) & (at[:, 0] < w) & (at[:, 1] < h)
-        at = np.clip(at, 0, (w - 1, h - 1))
-        return inside & self.mask[at[:, 1], at[:, 0]]
+    def _streaked(self, image: Image) -> Image:
+        """Blur along a line."""
+        line = np.zeros((self.streak, self.streak), np.float32)
+        line[self.streak // 2] = 1 / self.streak
+        middle = ((self.streak - 1) / 2, (self.streak - 1) / 2)
+        line = cv2.warpAffine(line, cv2.getRotationMatrix2D(middle, self.streak_angle, 1), line.shape)
+        return cv2.filter2D(image, -1, line / max(float(line.sum()), 1e-3))

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from engines.skeletons import COCO17, H36M17, to_h36m17
 from train.data.people2d import StillSet
 from train.data.teacher import Teacher
+from train.metrics2d import presence
 
 Float = npt.NDArray[np.float32]
 Image = npt.NDArray[np.uint8]
@@ -53,11 +54,6 @@ def windows(width: int, height: int) -> Float:
             for x in np.linspace(0, width - side, int(np.ceil((width - side) / side * 2)) + 1):
                 boxes.append((x, y, x + side, y + side))
     return np.asarray(boxes, np.float32)
-
-
-def presence(score: Float) -> float:
-    """Return how surely a person is there: the mean of the ten best joint scores (17,)."""
-    return float(np.sort(score)[-10:].mean())
 
 
 def joints_box(xy: Float, score: Float, least: float = 0.2) -> Float:

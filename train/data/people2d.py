@@ -15,7 +15,9 @@ import numpy.typing as npt
 import torch
 
 from engines.skeletons import H36M17
-from train.data.augment2d import AugmentConfig, Look, Occluder, crop_matrices, person_box
+from train.data.augment2d import AugmentConfig, Look, crop_matrices, person_box
+from train.data.motion2d import moved
+from train.data.occluders import erased, something
 from train.data.teacher import cut_view
 
 Float = npt.NDArray[np.float32]
@@ -126,28 +128,30 @@ def draw(rng: np.random.Generator, stills: StillSet, row: int, frames: int, text
         crops (T, H, W, 3) uint8; xy (T, 17, 2) crop pixels; weight (T, 17) of the positions; judged (T, 17) weight of
         the scores; inside (T, 17) whether the joint is in the crop; tolerance (T,) pixels within which it is right.
     """
-    config, rows = stills.augment, _follow(stills, row, frames)
+    config, rows = stills.augment, follow(stills, row, frames)
     xy, weight = stills.xy_px[rows], stills.weight[rows]
     mirror = bool(rng.random() < 0.5)
     pad = person_box(rng, config, xy[0], weight[0], stills.box_xyxy_px[row]) - stills.box_xyxy_px[row]
     matrices = crop_matrices(rng, config, stills.box_xyxy_px[rows] + pad, xy[0], weight[0], mirror)
-    look, border = Look(rng), BORDERS[rng.integers(len(BORDERS))]
+    look, border = Look(rng, frames, config.flicker), BORDERS[rng.integers(len(BORDERS))]
     pictures = {r: stills.picture(r) for r in set(rows)}
     crops = [cut_view(pictures[r], m, config.crop_wh, border) for r, m in zip(rows, matrices, strict=True)]
-    xy = np.einsum("tij,tkj->tki", matrices[:, :, :2], xy) + matrices[:, None, :, 2]
+    xy = moved(xy, matrices)
     inside = ((xy >= 0) & (xy < config.crop_wh)).all(-1) & ~stills.absent[rows]
     judged = ((weight > 0) | stills.absent[rows]).astype(np.float32)
     weight = weight * inside
     occluders = []
     while rng.random() < config.occlude and len(occluders) < 3:
-        occluders.append(Occluder(rng, config.crop_wh, texture if rng.random() < 0.6 else None, config.drift))
+        occluders.append(something(rng, config.crop_wh, texture if rng.random() < 0.6 else None, config.drift))
+    if config.erase and rng.random() < config.erase:
+        occluders.append(erased(rng, config.crop_wh, crops[0].mean((0, 1)), frames))
     for t, crop in enumerate(crops):
         for occluder in occluders:
             weight[t][occluder.cover(crop, xy[t], t)] *= HIDDEN
         if t > 0 and rng.random() < config.glimpse:
-            flash = Occluder(rng, config.crop_wh, texture, 0.0)
+            flash = something(rng, config.crop_wh, texture, 0.0)
             weight[t][flash.cover(crop, xy[t], 0)] *= RECALLED
-        crops[t] = look.apply(crop)
+        crops[t] = look.apply(crop, t)
     if mirror:
         swap = list(H36M17.mirror)
         xy, weight, inside, judged = xy[:, swap], weight[:, swap], inside[:, swap], judged[:, swap]
@@ -157,12 +161,13 @@ def draw(rng: np.random.Generator, stills: StillSet, row: int, frames: int, text
     }  # fmt: skip
 
 
-def _follow(stills: StillSet, row: int, frames: int) -> list[int]:
+def follow(stills: StillSet, row: int, frames: int) -> list[int]:
+    """Return the rows of a sequence that starts with a row; a clip that is too short is gone through to and fro."""
     rows = [row]
-    while len(rows) < frames:
-        after = int(stills.following[rows[-1]])
-        rows.append(after if after >= 0 else rows[-1])
-    return rows
+    while len(rows) < frames and stills.following[rows[-1]] >= 0:
+        rows.append(int(stills.following[rows[-1]]))
+    there_and_back = rows + rows[-2:0:-1]
+    return [there_and_back[t % len(there_and_back)] for t in range(frames)]
 
 
 def _tolerance(xy: Float, judged: Float, height: int) -> Float:

@@ -83,19 +83,30 @@ def view_matrix(box_xyxy_px: Float, enlarge: float, degrees: float, mirror: bool
 
 
 def cut_view(image: Image, matrix: npt.NDArray[np.float64], size_wh: tuple[int, int], border: int = 0) -> Image:
-    """Warp a picture by a (2, 3) map between corner-origin pixels; the outside is black or as the cv2 border says."""
+    """Warp a picture by a map between corner-origin pixels; the outside is black or as the cv2 border says.
+
+    Args:
+        image: (H, W, 3) uint8.
+        matrix: (2, 3) affine, or (3, 3) with perspective.
+        size_wh: Of the view.
+        border: What cv2 puts beyond the picture's edges.
+    """
     import cv2
 
-    shrink = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
+    whole = matrix if len(matrix) == 3 else np.concatenate([matrix, [[0, 0, 1]]])
+    middle = np.linalg.inv(whole) @ (size_wh[0] / 2, size_wh[1] / 2, 1)  # of the view, in the picture
+    shrink = float(np.sqrt(abs(np.linalg.det(whole)) / abs(whole[2] @ middle / middle[2]) ** 3))  # there
     while shrink < 0.55 and min(image.shape[:2]) > 8:  # bilinear skips pixels when it shrinks a lot: halve first
         half = (image.shape[1] // 2, image.shape[0] // 2)
         ratio = np.array([image.shape[1] / half[0], image.shape[0] / half[1]])
         image = cv2.resize(image, half, interpolation=cv2.INTER_AREA)
-        matrix = np.concatenate([matrix[:, :2] * ratio, matrix[:, 2:]], 1)
+        whole = whole @ np.diag([*ratio, 1.0])
         shrink *= float(ratio.mean())
-    indices = matrix.copy()
-    indices[:, 2] += matrix[:, :2] @ [0.5, 0.5] - 0.5  # cv2 counts from the middle of the first pixel
-    return cv2.warpAffine(image, indices, size_wh, flags=cv2.INTER_LINEAR, borderMode=border)
+    half_pixel = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])  # cv2 counts from the middle of the first pixel
+    indices = np.linalg.inv(half_pixel) @ whole @ half_pixel
+    if len(matrix) == 2:
+        return cv2.warpAffine(image, indices[:2], size_wh, flags=cv2.INTER_LINEAR, borderMode=border)
+    return cv2.warpPerspective(image, indices, size_wh, flags=cv2.INTER_LINEAR, borderMode=border)
 
 
 class Teacher:

@@ -9,9 +9,10 @@ import torch
 
 from train.data.clips import label_clip, label_noses
 from train.data.lspet import file_names, load_lspet
+from train.data.mixes2d import WEIGHTS
+from train.data.mocap import data_root
 from train.data.people2d import save_shard
 from train.data.teacher import Teacher
-from train.tasks.detector import WEIGHTS, default_data
 
 EXAMPLES = """examples:
   python -m train.tasks.label2d --out ../detector/labels
@@ -28,7 +29,7 @@ def main(argv: list[str] | None = None) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for the label files")
-    parser.add_argument("--data", type=Path, default=default_data(), help="data folder (default: %(default)s)")
+    parser.add_argument("--data", type=Path, default=data_root(), help="data folder (default: %(default)s)")
     parser.add_argument("--clips", nargs="*", help="file names in DATA/clips (default: all)")
     parser.add_argument("--noses", type=int, default=4000, help="LSPET pictures asked (default: %(default)s)")
     parser.add_argument("--no-lspet", action="store_true", help="leave LSPET's noses out")
