@@ -156,7 +156,7 @@ def test_each_form_is_exported_with_its_state(tmp_path, kind):
     spec = step.spec("detector-test", {})
     assert export_model(step, step.example_inputs(), spec, tmp_path / "d.onnx", True, tolerance=0.05) < 0.05
     engine, crops = open_engine(tmp_path / "d.onnx", "ort"), clip(3)
-    assert engine.spec.settings.get("look_ahead", 0) == step.look_ahead
+    assert engine.spec.settings.get("look_ahead_frames", 0) == step.look_ahead
     keys, xy = (["me"] if spec.states else []), []
     for t in range(3 + step.look_ahead):
         xy.append(engine.run({"crops": crops[:, min(t, 2)].numpy()}, keys)["xy"])

@@ -126,7 +126,7 @@ class DetectorStep(nn.Module):
         width, height = self.detector.config.input_wh
         settings: dict[str, Any] = {"input_wh": [width, height], "crop_scale": CROP_SCALE}
         if self.look_ahead:
-            settings["look_ahead"] = self.look_ahead
+            settings["look_ahead_frames"] = self.look_ahead
         states = self.states()
         return EngineSpec(
             kind="detector",
