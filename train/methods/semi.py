@@ -20,7 +20,7 @@ from train.fit import Batch
 from train.losses3d import bone_lengths, distance, root_loss
 from train.methods.footage import Footage, Rows, windows
 from train.methods.projection import mirrored_lens, project
-from train.models.videopose import MIRROR, VideoPose, flipped
+from train.models.videopose import JOINTS, MIRROR, VideoPose, flipped
 
 RAY_LIMIT = 1.0
 
@@ -33,18 +33,17 @@ class SemiConfig:
         projection: Whether unlabelled poses have to project to their 2D joints.
         bones: "none", "l1" (absolute difference of mean lengths, as in VideoPose3D's public code) or "l2" (squared, as
             the paper's figure 3 calls it).
-        warmup_steps: Steps on labelled data alone before the unlabelled join in (paper: 1 or 20 epochs).
+        warmup: Epochs on labelled data alone before the unlabelled join in (paper: 1, or 20 of a small set).
+        batches: In an epoch.
         half: Windows in each half of a batch.
-        before, after: Frames of context on either side of the one that is lifted; causal: after = 0.
         mirror: Whether each half is mirrored at random.
     """
 
     projection: bool = True
     bones: str = "l1"
-    warmup_steps: int = 500
-    half: int = 128
-    before: int = 13
-    after: int = 13
+    warmup: int = 1
+    batches: int = 100
+    half: int = 512
     mirror: bool = True
 
     def __post_init__(self) -> None:
@@ -53,16 +52,10 @@ class SemiConfig:
             raise ValueError(f"bones is none, l1 or l2, not {self.bones!r}")
 
 
-class PoseAndTrajectory(nn.Module):
-    """A pose network and its twin for the pelvis; they share nothing, for each worsens the other (section 4)."""
-
-    def __init__(self, pose: VideoPose, trajectory: VideoPose) -> None:
-        super().__init__()
-        self.pose, self.trajectory = pose, trajectory
-
-    def forward(self, screen: Tensor) -> tuple[Tensor, Tensor]:
-        """Map windows (B, T, 17, 2) to poses (B, 1, 17, 3) about the pelvis and trajectories (B, 1, 1, 3), metres."""
-        return self.pose.strided(screen), self.trajectory.strided(screen)
+def two_networks(kernels: tuple[int, ...], causal: bool, channels: int, dropout: float = 0.25) -> nn.ModuleDict:
+    """Return "pose" and "trajectory" networks of one shape; they share nothing, for each worsens the other."""
+    make = {"pose": JOINTS, "trajectory": 1}
+    return nn.ModuleDict({k: VideoPose(kernels, causal, channels, dropout, joints) for k, joints in make.items()})
 
 
 def backprojection_loss(pose: Tensor, trajectory: Tensor, lens: Tensor, screen: Tensor, score: Tensor) -> Tensor:
@@ -88,16 +81,14 @@ def bone_term(labelled: Tensor, unlabelled: Tensor, kind: str = "l1") -> Tensor:
     return gap.abs().mean() if kind == "l1" else (gap * gap).mean()
 
 
-def semi_losses(config: SemiConfig, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
-    """Return the losses of a batch of `semi_batches`; without `free_screen` in it, of the labelled half alone."""
-    known = len(batch["screen"])
-    free = "free_screen" in batch
-    pose, trajectory = model(torch.cat([batch["screen"], batch["free_screen"]]) if free else batch["screen"])
-    pose, trajectory = pose.float(), trajectory.float()
-    root = batch["root_m"]
+def semi_losses(config: SemiConfig, networks: nn.Module, batch: Batch) -> dict[str, Tensor]:
+    """Return the losses of a batch of `semi_epoch`; without `free_xy` in it, of the labelled half alone."""
+    known, free = len(batch["xy"]), "free_xy" in batch
+    xy = torch.cat([batch["xy"], batch["free_xy"]]) if free else batch["xy"]
+    pose, trajectory = networks["pose"].strided(xy), networks["trajectory"].strided(xy)
     losses = {
         "position": distance(pose[:known], batch["pose_m"]).mean(),
-        "trajectory": root_loss(trajectory[:known, :, 0], root, torch.ones_like(root[..., 0])),
+        "trajectory": trajectory_loss(trajectory[:known, :, 0], batch["root_m"]),
     }
     if free and config.projection:
         losses["projection"] = backprojection_loss(
@@ -106,6 +97,11 @@ def semi_losses(config: SemiConfig, model: nn.Module, batch: Batch) -> dict[str,
     if free and config.bones != "none":
         losses["bones"] = bone_term(pose[:known], pose[known:], config.bones)
     return losses
+
+
+def trajectory_loss(root_m: Tensor, truth_m: Tensor) -> Tensor:
+    """WMPJPE (equation 1): distance of roots (B, T, 3) as a share of the true depth, mean."""
+    return root_loss(root_m, truth_m, torch.ones_like(truth_m[..., 0]))
 
 
 def labelled_frames(shots: Footage, share: float, seed: int) -> npt.NDArray[np.bool_]:
@@ -129,59 +125,54 @@ def labelled_frames(shots: Footage, share: float, seed: int) -> npt.NDArray[np.b
     return chosen
 
 
-def semi_batches(
-    shots: Footage, labelled: npt.NDArray[np.bool_], config: SemiConfig, seed: int, done: int = 0
+def semi_epoch(
+    shots: Footage, labelled: npt.NDArray[np.bool_], network: VideoPose, config: SemiConfig, seed: int, epoch: int
 ) -> Iterator[Batch]:
-    """Yield batches for ever, the first `config.warmup_steps` of them without the unlabelled half.
+    """Yield an epoch's batches of random windows; without the unlabelled half while `epoch` < `config.warmup`.
 
     Args:
         shots: The training footage.
         labelled: (N,) frames whose truth may be read; the others are the unlabelled ones.
+        network: Tells how many frames it sees.
         config: See SemiConfig; without projection and bone term there is never an unlabelled half.
-        seed: Of the draw; `done` steps already taken change it, so that a resumed run sees new batches.
-        done: Steps taken before.
+        seed: Of the draw, together with `epoch`.
+        epoch: Its number.
 
     Raises:
         ValueError: If no frame is labelled, or none is left for the other half.
     """
-    rng = np.random.default_rng([seed, done])
     known, free = np.flatnonzero(labelled), np.flatnonzero(~labelled)
     wants_free = config.projection or config.bones != "none"
     if not len(known) or (wants_free and not len(free)):
         raise ValueError(f"{len(known)} labelled and {len(free)} unlabelled frames; both halves need some")
-    step = done
-    while True:
-        batch = _labelled_half(shots, *_draw(shots, known, config, rng), config, rng)
-        if wants_free and step >= config.warmup_steps:
-            batch |= _unlabelled_half(shots, *_draw(shots, free, config, rng), config, rng)
+    rng = np.random.default_rng([seed, epoch])
+    for _ in range(config.batches):
+        own = _half(shots, known, network, config, rng)
+        batch = {name: own[name] for name in ("xy", "pose_m", "root_m")}
+        if wants_free and epoch >= config.warmup:
+            other = _half(shots, free, network, config, rng)
+            batch |= {f"free_{name}": other[name] for name in ("xy", "target", "score", "lens")}
         yield batch
-        step += 1
 
 
-def _draw(shots: Footage, frames: Rows, config: SemiConfig, rng: np.random.Generator) -> tuple[Rows, Rows]:
-    return rng.integers(len(shots.screen), size=config.half), rng.choice(frames, config.half)
-
-
-def _labelled_half(shots: Footage, view: Rows, frame: Rows, config: SemiConfig, rng: np.random.Generator) -> Batch:
-    screen = windows(shots, view, frame, config.before, config.after)
-    xyz_m = shots.xyz_m[torch.from_numpy(view), torch.from_numpy(frame)].unsqueeze(1)
-    swap = torch.from_numpy(config.mirror & (rng.random(len(view)) < 0.5)).reshape(-1, 1, 1, 1)
-    screen = torch.where(swap, flipped(screen), screen)
-    xyz_m = torch.where(swap, flipped(xyz_m), xyz_m)
-    return {"screen": screen, "pose_m": xyz_m - xyz_m[:, :, :1], "root_m": xyz_m[:, :, 0]}
-
-
-def _unlabelled_half(shots: Footage, view: Rows, frame: Rows, config: SemiConfig, rng: np.random.Generator) -> Batch:
-    screen = windows(shots, view, frame, config.before, config.after)
-    score = shots.score[torch.from_numpy(view), torch.from_numpy(frame)].unsqueeze(1)
-    lens = shots.lens[torch.from_numpy(view)]
-    swap = torch.from_numpy(config.mirror & (rng.random(len(view)) < 0.5))
-    wide = swap.reshape(-1, 1, 1, 1)
-    screen = torch.where(wide, flipped(screen), screen)
-    score = torch.where(wide[..., 0], score[..., MIRROR], score)
+def _half(shots: Footage, frames: Rows, network: VideoPose, config: SemiConfig, rng: np.random.Generator) -> Batch:
+    """Draw random frames and views, some mirrored, with everything there is to know about them."""
+    view, frame = rng.integers(len(shots.screen), size=config.half), rng.choice(frames, config.half)
+    after = network.look_ahead
+    xy = windows(shots, view, frame, network.receptive_field - 1 - after, after)
+    at = torch.from_numpy(view), torch.from_numpy(frame)
+    xyz_m, score, lens = shots.xyz_m[at].unsqueeze(1), shots.score[at].unsqueeze(1), shots.lens[at[0]]
+    if config.mirror:
+        swap = torch.from_numpy(rng.random(config.half) < 0.5)
+        xy[swap], xyz_m[swap], lens[swap] = flipped(xy[swap]), flipped(xyz_m[swap]), mirrored_lens(lens[swap])
+        score[swap] = score[swap][..., MIRROR]
+    target = xy[:, xy.shape[1] - 1 - after :][:, :1]
+    root_m = xyz_m[:, :, 0]
     return {
-        "free_screen": screen,
-        "free_target": screen[:, config.before : config.before + 1],
-        "free_score": score,
-        "free_lens": torch.where(swap.unsqueeze(1), mirrored_lens(lens), lens),
+        "xy": xy,
+        "target": target,
+        "score": score,
+        "lens": lens,
+        "pose_m": xyz_m - xyz_m[:, :, :1],
+        "root_m": root_m,
     }
