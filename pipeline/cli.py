@@ -50,11 +50,18 @@ COMMANDS: dict[str, Command] = {
     "bench": Command("where the milliseconds go", "pipeline.bench:main"),
     "doctor": Command("what this machine can run, and what is missing", "pipeline.doctor:main"),
     "train": Command(
-        "train a model: finder, detector or lifter; report: the curves of runs on one page",
+        "train a model: finder, detector or lifter (with little 3D truth: semi, without: geometry); report: curves of runs",
         parts={
-            **{name: _in_train(f"train.tasks.{name}:main") for name in ("finder", "detector", "lifter")},
+            **{part: _in_train(f"train.tasks.{part}:main") for part in ("finder", "detector", "lifter")},
+            **{part: _in_train(f"train.tasks.{part}:main") for part in ("semi", "geometry")},
             "report": _in_train("train.tasks.report:main", needs="matplotlib"),
         },
+    ),
+    "export": Command(
+        "a checkpoint to .onnx, and with --engine straight to a TensorRT engine",
+        "train.tasks.export:main",
+        needs="torch",
+        extra="train",
     ),
     "eval": Command(
         "measure a model: finder, detector or lifter",
