@@ -1,6 +1,7 @@
 """Options of a recipe from a file: `posestream train lifter --config FILE.toml`, flags override what it says.
 
 The file holds the long options by name, dashes or underscores: `steps = 8000`, `no-lspet = true`, `seeds = [0, 1, 2]`.
+Of an option that may be given several times it holds a list: `set = [["coco", "../coco"]]`.
 """
 
 from __future__ import annotations
@@ -55,7 +56,17 @@ def _words(parser: argparse.ArgumentParser, path: Path, flag: str, value: Any) -
     if action.nargs == 0:
         if not isinstance(value, bool):
             parser.error(f"{path}: {flag[2:]} is true or false, not {value!r}")
-        return [flag] if value else []
+        off = [f"--no-{flag[2:]}"] if isinstance(action, argparse.BooleanOptionalAction) else []
+        return [flag] if value else off
+    if isinstance(action, argparse._AppendAction):
+        if not isinstance(value, list):
+            parser.error(f"{path}: {flag[2:]} takes a list, not {value!r}")
+        return [word for one in value for word in _value_words(parser, path, flag, one)]
+    return _value_words(parser, path, flag, value)
+
+
+def _value_words(parser: argparse.ArgumentParser, path: Path, flag: str, value: Any) -> list[str]:
+    action = parser._option_string_actions[flag]
     several = action.nargs not in (None, "?")
     if isinstance(value, (dict, bool)) or isinstance(value, list) != several:
         parser.error(f"{path}: {flag[2:]} takes {'a list' if several else 'one value'}, not {value!r}")

@@ -22,6 +22,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--eval-every", type=int, default=500)
     p.add_argument("--seeds", type=int, nargs="*", default=[0])
     p.add_argument("--no-lspet", dest="lspet", action="store_false")
+    p.add_argument("--set", nargs=2, action="append", default=[])
+    p.add_argument("--windowed", action=argparse.BooleanOptionalAction)
     return p
 
 
@@ -36,6 +38,9 @@ def test_the_file_sets_what_flags_do_not(tmp_path: Path) -> None:
     assert (args.out, args.lr, args.eval_every, args.seeds, args.lspet) == (Path("runs/a"), -0.01, 7, [1, 2], False)
     assert args.model == "tcn"
     assert not args.tensorboard
+    sets = parse(parser(), written(tmp_path, 'out = "x"\nset = [["a", "b"], ["c", "d"]]\nwindowed = false'))
+    assert (sets.set, sets.windowed, args.set, args.windowed) == ([["a", "b"], ["c", "d"]], False, [], None)
+    words = written(tmp_path, 'out = "runs/a"\nlr = -1e-2\neval_every = 7\nseeds = [1, 2]\nno-lspet = true\n')
     args = parse(parser(), ["--lr", "0.5", "--seeds", "9", *words, "--model", "lstm"])
     assert (args.lr, args.seeds, args.model, args.eval_every) == (0.5, [9], "lstm", 7)
     assert parse(parser(), ["--out", "x"]).lr == 1e-3
@@ -48,6 +53,7 @@ def test_the_file_sets_what_flags_do_not(tmp_path: Path) -> None:
         ("eval_evry = 3", "no option 'eval_evry'; did you mean 'eval-every'?"),
         ("lr = [1, 2]", "lr takes one value, not [1, 2]"),
         ("seeds = 3", "seeds takes a list, not 3"),
+        ("set = 3", "set takes a list, not 3"),
         ("no-lspet = 3", "no-lspet is true or false, not 3"),
         ("[stage]\nlr = 3", "no option 'stage'"),
         ('model = "gru"', "invalid choice: 'gru'"),
