@@ -16,6 +16,7 @@ from engines.runtime import open_engine
 from train import evaluate3d
 from train.data.mocap import even_takes
 from train.evaluate3d import kind_of, load_stage, lost_joints, with_frames_dropped
+from train.report3d import tables
 from train.tasks.lifter import make_batch
 
 ROOT = Path(__file__).parents[2]
@@ -97,3 +98,13 @@ def test_a_missing_pack_is_one_line(tmp_path: Path) -> None:
     hint = "(--data FOLDER or POSESTREAM_DATA says where it is)"
     assert told.returncode == 2
     assert told.stderr == f"posestream: {tmp_path / 'motion.npz'} does not exist {hint}\n"
+
+
+def test_real_detections_are_a_third_kind(pack: Path) -> None:
+    stage = load_stage(pack, seed=3)
+    report, shown = evaluate3d.evaluate("lifter-lstm", stage, 0.2, stage.film(30, "truth", 0.4), lambda line: None)
+    (row,) = [r for r in report["by_rate"] if r["joints_2d"] == "detector"]
+    assert row["fps"] == pytest.approx(30, abs=0.1)
+    assert row["rows"] == 36
+    assert set(shown) == {"truth", "detector-like", "detector"}
+    assert "detector, 30 fps" in tables(report)
