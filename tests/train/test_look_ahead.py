@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from engines.lifter import Lifter
 from engines.runtime import open_engine
 from pipeline.lift import LiftStage
 from pipeline.messages import EndOfStream, People2D, People3D, Stamp
+from train.experiments import look_ahead
 from train.models.tcn import CausalTcn
 from train.tasks.lifter import export
 
@@ -78,3 +80,12 @@ def test_people_come_and_go(file: Path) -> None:
 
 def test_a_stopped_run_owes_nothing(file: Path) -> None:
     assert len(lifted(file, [people(t, [1]) for t in range(6)], reason="stopped")) == 6 - AHEAD
+
+
+def test_table_says_what_the_future_gains() -> None:
+    figures = dict.fromkeys(look_ahead.COLUMNS[2:], 50.0)
+    better = figures | {"MPJPE mm, truth": 45.0}
+    args = argparse.Namespace(steps=10)
+    table = look_ahead.table({0: [figures], 2: [better]}, args)
+    assert table.rows[1]["delay ms at 30 fps"] == pytest.approx(66.7, abs=0.1)
+    assert [o.holds for o in table.orderings] == [True, False]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import hashlib
 import itertools
+from argparse import Namespace
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -15,17 +17,20 @@ import torch
 from torch import Tensor
 
 from engines.metrics3d import mpjpe_mm, root_error_share
+from train.config import parse
 from train.data.cameras import shoot
 from train.data.foreign2d import from_elsewhere
-from train.data.mocap import Float, Motion, Take, data_root, even_takes, load_motion, sample_takes
+from train.data.mocap import Float, Motion, Take, data_root, even_takes, sample_takes
+from train.data.motion_files import load_any
 from train.data.noise2d import biased, detector_like
 from train.export import export_model, read_weights
-from train.fit import Batch, FitConfig, fit
+from train.fit import Batch, FitConfig, fit, steps_done
 from train.losses3d import acceleration_loss, bone_loss, position_loss, root_loss, velocity_loss
 from train.models.lifter_io import Lifter, lifter_spec
 from train.models.look_ahead import wait_sequence
 from train.models.lstm import LstmLifter
 from train.models.tcn import CausalTcn
+from train.provenance import read_provenance, write_provenance
 
 MODELS: dict[str, Callable[..., Lifter]] = {"tcn": CausalTcn, "lstm": LstmLifter}
 # Sequence lengths in frames; all begin without history. Short ones first: the frames of a long one are much alike,
@@ -168,7 +173,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     p.add_argument("--model", choices=sorted(MODELS), required=True)
-    p.add_argument("--data", type=Path, help="folder of motion.npz (default: $POSESTREAM_DATA/mocap)")
+    p.add_argument("--data", type=Path, help="motion in any form of train/data (default: $POSESTREAM_DATA/mocap)")
     p.add_argument("--out", type=Path, required=True, help="checkpoints and logs; an interrupted run goes on from here")
     p.add_argument("--steps", type=int, default=8000)
     p.add_argument("--frames", type=int, default=1024, help="frames in a batch")
@@ -186,38 +191,55 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Train and export."""
-    args = parser().parse_args(argv)
+    args = parse(parser(), argv)
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
     model = MODELS[args.model](look_ahead=args.look_ahead)
     if args.init:
         begin_from(model, args.init)
-    folder = args.data or data_root() / "mocap"
-    evaluate = evaluator(load_motion(folder, "val"))
+    source = args.data or data_root() / "mocap"
+    evaluate = evaluator(load_any(source, "val"))
     if not args.no_train:
-        config = FitConfig(
-            args.out, args.steps, lr=args.lr, ema=0.999, eval_every=args.eval_every, seed=args.seed, log_every=100
-        )
-        checkpoint = args.out / "checkpoint.pt"
-        done = torch.load(checkpoint, weights_only=True)["step"] if checkpoint.exists() else 0
-        source = batches(load_motion(folder, "train"), args.frames, args.seed, args.steps, done)
-        fit(config, model, source, losses, evaluate)
+        train(model, source, evaluate, args)
     model.load_state_dict(torch.load(args.out / "best.pt", weights_only=True)["model"])
     model.eval()
     scores = {k: round(v, 4) for k, v in evaluate(model).items()}
     print(scores, flush=True)
     if args.export:
-        provenance = {
-            "recipe": f"train.tasks.lifter --model {args.model} --steps {args.steps} --frames {args.frames}",
-            "data": list(CREDIT),
-            "date": datetime.date.today().isoformat(),
-            "val_30_fps": scores,
-            "note": args.note,
-        }
+        provenance = {**read_provenance(args.out), "val_30_fps": scores, "note": args.note}
         name = f"lifter-{args.model}" + (f"-ahead{args.look_ahead}" if args.look_ahead else "")
         gap = export(model, name, args.export, provenance)
         print(f"{args.export}: largest difference from PyTorch {gap:.2g}", flush=True)
     return 0
+
+
+def train(model: Lifter, source: Path, evaluate: Callable[[Lifter], dict[str, float]], args: Namespace) -> None:
+    """Train a lifter into `args.out`, from where an earlier run of it stopped."""
+    config = FitConfig(
+        args.out,
+        args.steps,
+        lr=args.lr,
+        ema=0.999,
+        eval_every=args.eval_every,
+        seed=args.seed,
+        log_every=min(100, args.steps),
+        tensorboard=args.tensorboard,
+    )
+    write_provenance(args.out, origin(args, source))
+    takes = batches(load_any(source, "train"), args.frames, args.seed, args.steps, steps_done(args.out))
+    fit(config, model, takes, losses, evaluate)
+
+
+def origin(args: Namespace, source: Path) -> dict[str, Any]:
+    """Return what an exported file is to say of its making: recipe, what it began from, data, date."""
+    words = f"--model {args.model} --steps {args.steps} --frames {args.frames} --lr {args.lr:g} --seed {args.seed}"
+    if args.look_ahead:
+        words += f" --look-ahead {args.look_ahead}"
+    facts: dict[str, Any] = {"recipe": f"train.tasks.lifter {words}", "date": datetime.date.today().isoformat()}
+    if args.init:
+        facts["begun_from"] = f"{args.init.name}, sha256 {hashlib.sha256(args.init.read_bytes()).hexdigest()[:16]}"
+    pack = source.is_dir() and (source / "motion.npz").exists()
+    return facts | {"data": list(CREDIT) if pack else [f"motion read from {source.name}"]}
 
 
 if __name__ == "__main__":
