@@ -102,7 +102,10 @@ def sheet(clips: list[RoomClip]) -> Image:
 
 def view_tile(view: View, frame: int) -> Image:
     """Return what a camera sees round the person; outside its picture it is darker."""
-    xy_px, sure = view.xy_px[frame], view.score[frame] >= SURE
+    xy_px, sure = view.xy_px[frame].copy(), view.score[frame] >= SURE
+    for parent, joint in H36M17.bones:
+        if not view.score[frame, joint]:
+            xy_px[joint] = xy_px[parent]  # what has no place is not drawn
     shown = xy_px[sure] if sure.any() else xy_px
     low, high = shown.min(0), shown.max(0)
     scale = TILE_PX * 0.75 / max(float((high - low).max()), 1.0)
