@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
@@ -87,10 +88,12 @@ def obtain(
                 return Obtained(plan, False, {})
         say(f"building {key.model}" + (f" again: {reason}" if reason else ""))
         options = PlanOptions(key.people, key.workspace_mib)
+        cpu_s = time.process_time()
         plan, seconds = build_plan(model, options, toolkit, progress, cache.folder / key.timing)
         facts = {
             "built_utc": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),  # noqa: UP017  # runs on 3.10
             "build_s": round(seconds, 2),
+            "build_cpu_s": round(time.process_time() - cpu_s, 2),
             "spec": json.loads(model.spec.to_json()),
             **(verify(plan) if verify else {}),
         }

@@ -165,34 +165,16 @@ def _model(name: str, otherwise: str) -> Check:
 
 
 def look_at_gpu() -> list[Check]:
-    """Providers of ONNX Runtime, the graphics card, TensorRT: none of them needed."""
+    """Providers of ONNX Runtime, the graphics card, TensorRT, its engines: none of them needed."""
     checks = []
     try:
         providers = importlib.import_module("onnxruntime").get_available_providers()
         checks.append(Check("ONNX Runtime", "ok", ", ".join(providers), facts={"providers": providers}))
     except (ImportError, OSError):
         pass  # told above, among the packages
-    from engines.cuda import Driver
-    from engines.plan import find_tensorrt
+    from engines.readiness import look
 
-    gpu = False
-    try:
-        driver = Driver()
-        card = driver.gpu
-        gpu = True
-        said = f"{card.name}, compute {card.capability[0]}.{card.capability[1]}, CUDA {card.driver}"
-        checks.append(Check("GPU", "ok", said, facts=asdict(card)))
-        driver.close()
-    except EngineError as error:
-        checks.append(Check("GPU", "absent", f"{error}; everything runs on the processor"))
-    try:
-        toolkit = find_tensorrt()
-        checks.append(Check("TensorRT", "ok", f"{toolkit.flavour} {toolkit.version}"))
-    except EngineError as error:
-        said, _, mend = str(error).partition("; get it with: ")
-        checks.append(
-            Check("TensorRT", "absent", said if gpu else f"{said} (of use with an NVIDIA GPU only)", mend * gpu)
-        )
+    checks += [Check(f.name, "ok" if f.there else "absent", f.said, f.mend, f.facts) for f in look()]
     return checks
 
 
