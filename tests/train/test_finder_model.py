@@ -85,9 +85,9 @@ def test_training_changes_all_but_the_frozen_blocks():
 
 
 def test_recipe_without_research_data_says_so():
-    args = recipe.parse(["--out", "x", "--no-lspet"])
+    args = recipe.parse(recipe.parser(), ["--out", "x", "--no-lspet"])
     assert not any("research data inside" in line for line in recipe.provenance(args)["data"])
-    args = recipe.parse(["--out", "x"])
+    args = recipe.parse(recipe.parser(), ["--out", "x"])
     assert any("research data inside" in line for line in recipe.provenance(args)["data"])
 
 

@@ -71,7 +71,7 @@ def run(data: Path, tmp_path_factory) -> Path:
         "--threshold",
         "0.3",
     ]
-    stream = recipe.train(recipe.parse([*common, "--steps", "2"]))
+    stream = recipe.train(recipe.parse(recipe.parser(), [*common, "--steps", "2"]))
     assert stream.sides.out.weight.isfinite().all()
     recipe.main([*common, "--steps", "4"])
     return out

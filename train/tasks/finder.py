@@ -7,7 +7,6 @@ thirds, rendered people, backgrounds. `coco_free` and every held-out part stay o
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,16 +16,19 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from engines.spec import EngineSpec, TensorSpec
+from train.config import parse
 from train.data.boxes import BoxBatches, ClipSource, LspetSource, ShardSource, Source
 from train.data.boxes_augment import FILL, Scene, decode_rgb, letterboxed
 from train.data.boxes_backgrounds import Backgrounds
 from train.data.boxes_clips import PEOPLE, ROOMS, read_clip
 from train.data.boxes_lspet import held_out, lspet_boxes
+from train.data.mocap import data_root
 from train.export import export_model
-from train.fit import Batch, FitConfig, fit
+from train.fit import Batch, FitConfig, fit, steps_done
 from train.losses_boxes import box_loss, centre_loss
 from train.models.finder import INPUT_WH, PEOPLE_MAX, Finder, FinderGraph, decode_boxes
 from train.models.mobilenet import load_movenet, normalise
+from train.provenance import read_provenance, write_provenance
 
 EXAMPLES = """examples:
   python -m train.tasks.finder --out runs/finder
@@ -132,15 +134,19 @@ def train(args: argparse.Namespace) -> Finder:
         # a forked copy of OpenCV's thread pool hangs
         multiprocessing_context="spawn" if args.workers else None,
     )
-    config = FitConfig(args.out, args.steps, lr=args.lr, warmup_steps=100, ema=0.998, log_every=25, seed=args.seed)
+    write_provenance(args.out, provenance(args))
+    config = FitConfig(
+        args.out,
+        args.steps,
+        lr=args.lr,
+        warmup_steps=100,
+        ema=0.998,
+        log_every=25,
+        seed=args.seed,
+        tensorboard=args.tensorboard,
+    )
     stream: Iterator[Batch] = iter(loader)
     return fit(config, model, stream, losses, groups=parameter_groups(model))
-
-
-def steps_done(out: Path) -> int:
-    """Return the steps of a run that is to be resumed, so that it does not see the same pictures again; else 0."""
-    path = out / "checkpoint.pt"
-    return int(torch.load(path, weights_only=True)["step"]) if path.exists() else 0
 
 
 def _one_thread(_: int) -> None:
@@ -175,37 +181,36 @@ def provenance(args: argparse.Namespace) -> dict[str, object]:
     }
 
 
-def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Return the recipe's options."""
+    p = argparse.ArgumentParser(
         prog="python -m train.tasks.finder",
         description="Train the person finder and export it.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    default = Path(os.environ.get("POSESTREAM_DATA", "../shared/data"))
-    parser.add_argument("--data", type=Path, default=default, help="data folder (default: %(default)s)")
-    parser.add_argument("--out", type=Path, required=True, help="run folder: checkpoints, log, finder-mnv2.onnx")
-    parser.add_argument("--cache", type=Path, help="where FastestDet's findings are kept (default: the run folder)")
-    parser.add_argument("--rendered", type=Path, help="folder with scenes/ and stills/ of rendered people")
-    parser.add_argument("--no-lspet", dest="lspet", action="store_false", help="leave the research data out")
-    parser.add_argument("--steps", type=int, default=1300, help="optimiser steps (default: %(default)s)")
-    parser.add_argument("--batch", type=int, default=12, help="pictures per step (default: %(default)s)")
-    parser.add_argument("--lr", type=float, default=1.5e-3, help="peak learning rate (default: %(default)s)")
-    parser.add_argument("--threads", type=int, default=1, help="torch threads (default: %(default)s)")
-    parser.add_argument("--workers", type=int, default=1, help="processes that prepare batches (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threshold", type=float, default=0.4, help="score threshold to store (default: %(default)s)")
-    parser.add_argument("--export-only", type=Path, metavar="ONNX", help="export the run's checkpoint to this file")
-    return parser.parse_args(argv)
+    p.add_argument("--data", type=Path, default=data_root(), help="data folder (default: %(default)s)")
+    p.add_argument("--out", type=Path, required=True, help="run folder: checkpoints, log, finder-mnv2.onnx")
+    p.add_argument("--cache", type=Path, help="where FastestDet's findings are kept (default: the run folder)")
+    p.add_argument("--rendered", type=Path, help="folder with scenes/ and stills/ of rendered people")
+    p.add_argument("--no-lspet", dest="lspet", action="store_false", help="leave the research data out")
+    p.add_argument("--steps", type=int, default=1300, help="optimiser steps (default: %(default)s)")
+    p.add_argument("--batch", type=int, default=12, help="pictures per step (default: %(default)s)")
+    p.add_argument("--lr", type=float, default=1.5e-3, help="peak learning rate (default: %(default)s)")
+    p.add_argument("--threads", type=int, default=1, help="torch threads (default: %(default)s)")
+    p.add_argument("--workers", type=int, default=1, help="processes that prepare batches (default: %(default)s)")
+    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--threshold", type=float, default=0.4, help="score threshold to store (default: %(default)s)")
+    p.add_argument("--export-only", type=Path, metavar="ONNX", help="export the run's checkpoint to this file")
+    return p
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Train and export, or only export."""
-    args = parse(argv)
+    args = parse(parser(), argv)
     model = trained(args.out) if args.export_only else train(args)
     path = args.export_only or args.out / "finder-mnv2.onnx"
-    gap = export(model, path, args.threshold, provenance(args), example_picture(args.data))
+    gap = export(model, path, args.threshold, read_provenance(args.out), example_picture(args.data))
     print(f"{path}: {path.stat().st_size / 2**20:.1f} MB, at most {gap:.2g} from torch")
 
 
