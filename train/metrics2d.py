@@ -107,7 +107,9 @@ def jitter(xy: Float, truth: Float, known: Bool) -> float:
     """
     shape = truth.shape[:2]
     torso = torso_lengths(truth.reshape(-1, 17, 2), known.reshape(-1, 17)).reshape(shape)
-    usual = np.nanmedian(torso, axis=1) if np.isfinite(torso).any() else np.full(shape[0], np.nan)
+    measured = np.isfinite(torso).any(1)
+    usual = np.full(shape[0], np.nan)
+    usual[measured] = np.nanmedian(torso[measured], axis=1)
     shake = np.linalg.norm(np.diff(xy - truth, n=2, axis=1), axis=-1) / usual[:, None, None]
     counted = shake[known[:, 2:] & known[:, 1:-1] & known[:, :-2] & np.isfinite(shake)]
     return float(counted.mean()) if counted.size else float("nan")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 
 import cv2
 import numpy as np
@@ -14,7 +15,7 @@ from tests.train.test_evaluate2d import still_people
 from train.data.mixes2d import DataChoice
 from train.data.people2d import save_shard
 from train.experiments import renderer, tce
-from train.experiments.detector_runs import begin, once
+from train.experiments.detector_runs import Budget, begin, once
 from train.experiments.tables import read
 from train.models.compact import CompactDetector
 from train.models.detector import DetectorConfig
@@ -41,6 +42,14 @@ def toys(tmp_path_factory):
     return folder
 
 
+@pytest.fixture
+def small(monkeypatch):
+    """Crops and sequences a test can afford."""
+    for module in (tce, renderer):
+        monkeypatch.setattr(module, "DetectorConfig", partial(DetectorConfig, input_wh=(64, 96)))
+        monkeypatch.setattr(module, "Budget", partial(Budget, frames=9, hidden=range(3, 6)))
+
+
 def options(toys, out, *more: str) -> list[str]:
     words = ["--out", str(out), "--data", str(toys), "--labels", str(toys / "labels"), "--no-lspet", "--steps", "1"]
     words += ["--base", str(toys / "base.pt"), "--rendered", str(toys / "rendered"), "--batch", "1", "--sequences", "1"]
@@ -58,7 +67,7 @@ def test_parts_hold_the_papers_variants():
     assert len(tce.forms()["trained carried"].judged_as) == 2
 
 
-def test_the_memory_experiment_runs_once_and_writes_its_table(toys, tmp_path):
+def test_the_memory_experiment_runs_once_and_writes_its_table(toys, tmp_path, small):
     words = options(toys, tmp_path, "--part", "forms", "--only", "trained carried")
     tce.main(words)
     table = read(tmp_path / "r.json")
@@ -81,7 +90,7 @@ def test_claims_compare_what_the_thesis_compares():
     assert not claims["TCE-ConvLSTM halves the jitter of single frames, clips"]
 
 
-def test_the_renderer_experiment_gives_each_kind_its_data(toys, tmp_path):
+def test_the_renderer_experiment_gives_each_kind_its_data(toys, tmp_path, small):
     whole = DataChoice(toys, toys / "labels", toys / "rendered", True)
     assert renderer.data_of("real only", whole).note()[-1].startswith("LSPET")
     assert renderer.data_of("rendered only", whole).note() == ["rendered people"]

@@ -10,7 +10,6 @@ import torch
 import torch.nn.functional as F
 
 from engines.runtime import open_engine
-from engines.skeletons import H36M17
 from train.export import export_model
 from train.models.detector import Detector, DetectorConfig, Look
 from train.models.family import FAMILY, build_detector
@@ -213,4 +212,3 @@ def test_memory_configs_that_make_no_sense_are_refused():
     with pytest.raises(ValueError, match="none, sum, lstm"):
         MemoryConfig(aggregation="mean")
     assert replace(MemoryConfig(), windowed=True, stride=3).reach == 18
-    assert len(H36M17) == 17
