@@ -50,10 +50,10 @@ COMMANDS: dict[str, Command] = {
     "bench": Command("where the milliseconds go", "pipeline.bench:main"),
     "doctor": Command("what this machine can run, and what is missing", "pipeline.doctor:main"),
     "train": Command(
-        "train a model: finder, detector or lifter (with little 3D truth: semi, without: geometry); report: curves of runs",
+        "train a model: finder, detector, lifter, and others with little or no 3D truth; report: curves of runs",
         parts={
-            **{part: _in_train(f"train.tasks.{part}:main") for part in ("finder", "detector", "lifter")},
-            **{part: _in_train(f"train.tasks.{part}:main") for part in ("semi", "geometry")},
+            **{part: _in_train(f"train.tasks.{part}:main") for part in ("finder", "detector", "lifter", "videopose")},
+            **{part: _in_train(f"train.tasks.{part}:main") for part in ("semi", "geometry", "factorization")},
             "report": _in_train("train.tasks.report:main", needs="matplotlib"),
         },
     ),
