@@ -6,7 +6,6 @@ the schedules. It can be killed at any moment: the next run goes on from the las
 
 from __future__ import annotations
 
-import csv
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from train.fit import Batch, Evaluate, Losses
+from train.runlog import TRAIN, VAL, RunLog
 
 Epoch = Callable[[int], Iterator[Batch]]
 
@@ -25,12 +25,13 @@ class EpochConfig:
     """How to train.
 
     Attributes:
-        out_dir: Where checkpoint.pt and log.csv go; None keeps nothing.
+        out_dir: Where checkpoint.pt, log.csv and val.csv go; None keeps nothing.
         epochs: Number of epochs.
         lr: First learning rate.
         lr_decay: Its factor per epoch.
         grad_clip: Largest gradient norm; None = no limit, as in the papers.
         seed: Seeds torch (weights are drawn by the caller, dropout here).
+        tensorboard: Log for TensorBoard too.
     """
 
     out_dir: Path | None
@@ -39,6 +40,7 @@ class EpochConfig:
     lr_decay: float = 0.95
     grad_clip: float | None = None
     seed: int = 0
+    tensorboard: bool = False
 
 
 def fit_epochs(
@@ -67,11 +69,10 @@ def fit_epochs(
             before_epoch(model, epoch)
         for group in optimiser.param_groups:
             group["lr"] = config.lr * config.lr_decay**epoch
-        row = {"epoch": epoch + 1, **_train(config, model, optimiser, epoch_batches(epoch), losses)}
-        row["seconds"] = time.monotonic() - began
-        if evaluate:
-            row |= {f"val_{k}": v for k, v in evaluate(model.eval()).items()}
-        _finish(config, model, optimiser, row)
+        row = {"step": epoch + 1, **_train(config, model, optimiser, epoch_batches(epoch), losses)}
+        row["seconds_per_step"] = time.monotonic() - began
+        scores = {f"val_{k}": v for k, v in evaluate(model.eval()).items()} if evaluate else {}
+        _finish(config, model, optimiser, row, scores)
     return model.eval()
 
 
@@ -105,21 +106,24 @@ def _resume(config: EpochConfig, model: nn.Module, optimiser: torch.optim.Optimi
     return int(saved["epoch"])
 
 
-def _finish(config: EpochConfig, model: nn.Module, optimiser: torch.optim.Optimizer, row: dict[str, float]) -> None:
-    """Print and log an epoch and write the checkpoint through a temporary file."""
-    text = "  ".join(f"{k} {v:.4g}" for k, v in row.items() if k != "epoch")
-    left = (config.epochs - row["epoch"]) * row["seconds"] / 60
-    print(f"epoch {int(row['epoch'])}/{config.epochs}  {text}  eta {left:.0f} min", flush=True)
+def _finish(
+    config: EpochConfig,
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    row: dict[str, float],
+    scores: dict[str, float],
+) -> None:
+    """Print and log an epoch (a "step" of the log) and write the checkpoint through a temporary file."""
+    text = "  ".join(f"{k} {v:.4g}" for k, v in {**row, **scores}.items() if k != "step")
+    left = (config.epochs - row["step"]) * row["seconds_per_step"] / 60
+    print(f"epoch {int(row['step'])}/{config.epochs}  {text}  eta {left:.0f} min", flush=True)
     if config.out_dir is None:
         return
-    config.out_dir.mkdir(parents=True, exist_ok=True)
-    path = config.out_dir / "log.csv"
-    fresh = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, list(row))
-        if fresh:
-            writer.writeheader()
-        writer.writerow({k: f"{v:.6g}" for k, v in row.items()})
-    saved = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "epoch": int(row["epoch"])}
+    log = RunLog(config.out_dir, config.tensorboard)
+    log.add(TRAIN, row)
+    if scores:
+        log.add(VAL, {"step": row["step"], **scores})
+    log.close()
+    saved = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "epoch": int(row["step"])}
     torch.save(saved, config.out_dir / "checkpoint.tmp")
     (config.out_dir / "checkpoint.tmp").replace(config.out_dir / "checkpoint.pt")

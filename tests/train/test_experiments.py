@@ -12,10 +12,13 @@ import torch
 from engines.runtime import open_engine
 from train.data.windows import Track, Windows
 from train.epochs import EpochConfig, fit_epochs
+from train.experiments.against_videopose3d import save
+from train.experiments.against_videopose3d import table as against_table
 from train.experiments.orderings import CHILDREN, COLUMNS, PARENTS, bone_sd_mm, claims, n_mpjpe_mm
 from train.experiments.tables import BEGIN, END, Ordering, Table, main, mean, read, section, shown, write
-from train.experiments.videopose3d_runs import action_average, parse, theirs_in_ours
+from train.experiments.videopose3d_runs import METRICS, Budget, action_average, parse, theirs_in_ours
 from train.models.videopose import KERNELS, VideoPose, windows
+from train.runlog import read_curves
 from train.tasks import videopose
 from train.tasks.videopose import losses
 
@@ -158,7 +161,7 @@ def test_epochs_resume_to_the_same_result(tmp_path: Path) -> None:
     tracks = pair_tracks([30, 20])
     whole, halves = run(tmp_path / "a", 3), run(tmp_path / "b", 1)
     torch.testing.assert_close(whole, halves)
-    assert len((tmp_path / "b" / "log.csv").read_text().splitlines()) == 4
+    assert read_curves(tmp_path / "b" / "log.csv")["step"] == [1, 2, 3]
 
 
 def test_videopose_learns_and_its_task_exports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,10 +173,10 @@ def test_videopose_learns_and_its_task_exports(tmp_path: Path, monkeypatch: pyte
     assert (
         videopose.main([*options, "--out", str(tmp_path / "run"), "--export", str(path), "--data", str(tmp_path)]) == 0
     )
-    log = (tmp_path / "run" / "log.csv").read_text().splitlines()
-    first, last = (dict(zip(log[0].split(","), map(float, row.split(",")), strict=True)) for row in (log[1], log[-1]))
-    assert last["pose"] < 0.7 * first["pose"]
-    assert last["trajectory"] < 0.7 * first["trajectory"]
+    curves = read_curves(tmp_path / "run" / "log.csv")
+    assert curves["pose"][-1] < 0.7 * curves["pose"][0]
+    assert curves["trajectory"][-1] < 0.7 * curves["trajectory"][0]
+    assert len(read_curves(tmp_path / "run" / "val.csv")["val_mpjpe_mm"]) == 25
     engine = open_engine(path)
     assert engine.spec.settings["look_ahead_frames"] == 13
     assert engine.spec.settings["receptive_field"] == 27
@@ -239,3 +242,17 @@ def test_claims_say_which_seeds_agree() -> None:
     assert first.claim == "MPJPE mm: single frame > causal 27"
     assert first.holds
     assert first.why == "55.00 > 53.50; in 1 of 2 seeds"
+
+
+def test_against_videopose3d_refuses_to_mix_materials(tmp_path: Path) -> None:
+    facts = {"train frames": 10, "val frames": 5, "material": "a", "minutes": 1.0, "parameters": 7}
+    for who, mpjpe in (("theirs", 50.0), ("ours", 50.5), ("shipped", 45.0)):
+        save(tmp_path, who, "truth", 0, dict.fromkeys(METRICS, mpjpe), facts)
+    made = against_table(tmp_path, Budget())
+    assert [o.holds for o in made.orderings] == [True, True]
+    assert made.rows[1]["of its MPJPE"] == pytest.approx(1.01)
+    save(tmp_path, "shipped", "truth", 0, dict.fromkeys(METRICS, 47.0), facts)
+    assert [o.holds for o in against_table(tmp_path, Budget()).orderings] == [True, False]
+    save(tmp_path, "shipped", "truth", 1, dict.fromkeys(METRICS, 45.0), {**facts, "material": "b"})
+    with pytest.raises(ValueError, match="different clips"):
+        against_table(tmp_path, Budget())

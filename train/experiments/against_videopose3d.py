@@ -7,6 +7,7 @@ github.com/facebookresearch/VideoPose3D (CC BY-NC 4.0) and give its folder. Its 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import time
 from dataclasses import dataclass
@@ -39,6 +40,8 @@ NAMES = {
     "shipped": "our shipped architecture",
 }
 
+Facts = dict[str, float | str]
+
 
 @dataclass(frozen=True)
 class Material:
@@ -46,6 +49,15 @@ class Material:
 
     train: list[Slot]
     val: list[Slot]
+
+    @property
+    def fingerprint(self) -> str:
+        """Short hash of all joints: runs on other material must not share a table."""
+        digest = hashlib.sha256()
+        for slot in self.train + self.val:
+            for view in slot.clip.views:
+                digest.update(view.xy_px.tobytes() + view.score.tobytes() + view.xyz_m.tobytes())
+        return digest.hexdigest()[:12]
 
 
 def material(folder: Path, checkout: Path, budget: Budget, kind: str) -> Material:
@@ -63,7 +75,8 @@ def one_run(who: str, kind: str, seed: int, args: argparse.Namespace, budget: Bu
     train, val = tracks(filmed_clips.train), tracks(filmed_clips.val)
     work = out / f"{kind}-{who}-{seed}"
     work.mkdir(parents=True, exist_ok=True)
-    facts: dict[str, float] = {"train frames": sum(len(t.xy) for t in train), "val frames": sum(len(t.xy) for t in val)}
+    facts: Facts = {"train frames": sum(len(t.xy) for t in train), "val frames": sum(len(t.xy) for t in val)}
+    facts["material"] = filmed_clips.fingerprint
     if who == "theirs":
         every = filmed_clips.train + filmed_clips.val
         write_3d(args.videopose3d / "data" / "data_3d_h36m.npz", every)
@@ -82,18 +95,25 @@ def one_run(who: str, kind: str, seed: int, args: argparse.Namespace, budget: Bu
     save(out, who, kind, seed, found, facts)
 
 
-def save(out: Path, who: str, kind: str, seed: int, found: dict[str, float], facts: dict[str, float]) -> None:
+def save(out: Path, who: str, kind: str, seed: int, found: dict[str, float], facts: Facts) -> None:
     """Write one run's result."""
     print(who, kind, seed, {k: round(v, 2) for k, v in found.items()}, flush=True)
     (out / f"{kind}-{who}-{seed}.json").write_text(json.dumps({**found, **facts}, indent=1))
 
 
 def table(out: Path, budget: Budget) -> Table:
-    """Gather the runs that are there."""
+    """Gather the runs that are there.
+
+    Raises:
+        ValueError: If runs on the same kind of 2D joints had other clips: the code that films them has changed.
+    """
     rows, orderings = [], []
     frames = {"train frames": 0.0, "val frames": 0.0}
     for kind in INPUTS:
         mine: dict[str, list[float]] = {}
+        every = [json.loads(p.read_text()) for p in sorted(out.glob(f"{kind}-*.json"))]
+        if len({r["material"] for r in every}) > 1:
+            raise ValueError(f"{out}: the runs with 2D {kind} had different clips; delete the older ones")
         for who, name in NAMES.items():
             runs = [json.loads(p.read_text()) for p in sorted(out.glob(f"{kind}-{who}-*.json"))]
             if not runs:

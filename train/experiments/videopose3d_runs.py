@@ -29,7 +29,7 @@ METRICS = {
     "MPJVE mm/frame": "Velocity Error (MPJVE)",
 }
 WHOLE_DECAY = 0.95**80  # of the learning rate over all epochs, as in the paper
-SEQUENCES = (32, 128, 64, 240)  # frames of the shipped architecture's sequences, epoch by epoch
+SEQUENCES = (16, 64, 32, 120)  # frames of the shipped architecture's sequences, epoch by epoch
 
 
 @dataclass(frozen=True)
@@ -97,31 +97,19 @@ def run_theirs(checkout: Path, budget: Budget, kind: str, folder: Path) -> str:
     """Train and test VideoPose3D's causal 243-frame model; return what it prints without test-time flip."""
     common = [sys.executable, "run.py", "-k", INPUTS[kind], "-arc", "3,3,3,3,3", "--causal"]
     common += ["-ch", str(budget.channels), "-c", str(folder.resolve()), "-b", str(budget.batch)]
-    epochs = str(budget.epochs)
-    train = [
-        "-e",
-        epochs,
-        "-lr",
-        str(budget.lr),
-        "-lrd",
-        str(budget.lr_decay),
-        "--no-eval",
-        "--checkpoint-frequency",
-        epochs,
-    ]
+    epochs = budget.epochs
+    train = f"-e {epochs} -lr {budget.lr} -lrd {budget.lr_decay} --no-eval --checkpoint-frequency {epochs}".split()
     test = ["--evaluate", f"epoch_{epochs}.bin", "--no-test-time-augmentation"]
     # its checkpoints hold a numpy random state, which torch loads only when told to
     environment = {**os.environ, "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"}
-    said = ""
     for name, options in (("train", train), ("test", test)):
-        done = subprocess.run(
-            [*common, *options], cwd=checkout, env=environment, capture_output=True, text=True, check=False
-        )
-        said = done.stdout
-        (folder / f"{name}.txt").write_text(done.stdout + done.stderr)
+        log = folder / f"{name}.txt"
+        with log.open("w") as file:
+            command = [*common, *options]
+            done = subprocess.run(command, cwd=checkout, env=environment, stdout=file, stderr=file, check=False)
         if done.returncode:
-            raise RuntimeError(f"VideoPose3D stopped with {done.returncode}: {done.stderr.strip()[-500:]}")
-    return said
+            raise RuntimeError(f"VideoPose3D stopped with {done.returncode}: {log.read_text().strip()[-500:]}")
+    return log.read_text()
 
 
 def theirs_in_ours(checkpoint: Path, channels: int) -> VideoPose:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from engines.metrics3d import mpjpe_mm, mpjve_mm_per_frame, p_mpjpe_mm, root_error_share
+from train.config import parse
 from train.data.mocap import Float, data_root
 from train.data.rigs import Camera, room_rig, virtual_rig
 from train.data.room import RoomClip, room_clips
@@ -25,9 +26,9 @@ from train.tasks.lifter import CREDIT
 
 VIRTUAL_VIEWS = 12
 EXAMPLES = """examples:
-  python -m train.tasks.videopose --frames 243 --out runs/vp243 --channels 1024 --epochs 80   (the paper's size)
-  python -m train.tasks.videopose --frames 27 --full --channels 256 --epochs 10 --out runs/vp27
-  python -m train.tasks.videopose --frames 81 --out runs/vp81 --rig virtual --detector --export vp81.onnx"""
+  posestream train videopose --frames 243 --out runs/vp243 --channels 1024 --epochs 80   (the paper's size)
+  posestream train videopose --frames 27 --full --channels 256 --epochs 10 --out runs/vp27
+  posestream train videopose --frames 81 --out runs/vp81 --rig virtual --detector --export vp81.onnx"""
 
 
 def tracks_of(clips: Sequence[RoomClip]) -> list[Track]:
@@ -134,7 +135,7 @@ def rig(name: str, seed: int) -> tuple[Camera, ...]:
 def parser() -> argparse.ArgumentParser:
     """Return the recipe's options."""
     p = argparse.ArgumentParser(
-        prog="python -m train.tasks.videopose",
+        prog="posestream train videopose",
         description=__doc__,
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -170,7 +171,7 @@ def build(args: argparse.Namespace) -> nn.ModuleDict:
 
 def main(argv: list[str] | None = None) -> int:
     """Train, measure and export."""
-    args = parser().parse_args(argv)
+    args = parse(parser(), argv)
     torch.set_num_threads(args.threads)
     folder = args.data or data_root() / "mocap"
     noise = (args.seed, args.seed + 1) if args.detector else (None, None)
@@ -179,7 +180,7 @@ def main(argv: list[str] | None = None) -> int:
         for split, seed in zip(("train", "val"), noise, strict=True)
     )
     networks = build(args)
-    config = EpochConfig(args.out, args.epochs, args.lr, args.lr_decay, seed=args.seed)
+    config = EpochConfig(args.out, args.epochs, args.lr, args.lr_decay, seed=args.seed, tensorboard=args.tensorboard)
     train_networks(config, networks, train, args.batch, args.chunk, args.targets, lambda m: scores(m, val))
     found = {k: round(v, 4) for k, v in scores(networks, val).items()}
     print(found, "with flip:", {k: round(v, 4) for k, v in scores(networks, val, flip=True).items()}, flush=True)
