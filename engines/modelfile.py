@@ -58,18 +58,22 @@ def onnx_metadata(content: bytes) -> dict[str, str]:
     metadata: dict[str, str] = {}
     has_graph = False
     view = memoryview(content)
-    for number, value in _fields(view):
+    for number, value in fields(view):
         has_graph = has_graph or number == _GRAPH
         if number == _METADATA and isinstance(value, memoryview):
-            pair = {key: bytes(text).decode() for key, text in _fields(value) if isinstance(text, memoryview)}
+            pair = {key: bytes(text).decode() for key, text in fields(value) if isinstance(text, memoryview)}
             metadata[pair.get(1, "")] = pair.get(2, "")
     if not has_graph:
         raise ValueError("it holds no graph")
     return metadata
 
 
-def _fields(view: memoryview) -> Iterator[tuple[int, memoryview | int]]:
-    """Yield (field number, value) of one protobuf message; the value of a fixed-width field is its bytes."""
+def fields(view: memoryview) -> Iterator[tuple[int, memoryview | int]]:
+    """Yield (field number, value) of one protobuf message; the value of a fixed-width field is its bytes.
+
+    Raises:
+        ValueError: If it is cut off or no message.
+    """
     at = 0
     while at < len(view):
         tag, at = _varint(view, at)

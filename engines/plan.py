@@ -19,6 +19,7 @@ from typing import Any
 
 from engines.errors import EngineError
 from engines.modelfile import ModelFile
+from engines.opset17 import to_opset17
 from engines.spec import PEOPLE, EngineSpec, TensorSpec
 from engines.tactics import attach, keep
 
@@ -134,7 +135,8 @@ def build_plan(
         raise EngineError(f"{toolkit.flavour} {toolkit.version} builds only where a GPU is: {toolkit.why()}") from error
     network = builder.create_network(1 << int(_by_name(trt.NetworkDefinitionCreationFlag, _typing_flag(trt))))
     parser = trt.OnnxParser(network, toolkit.logger)
-    if not parser.parse(model.content):
+    content = model.content if _typing_flag(trt) == "STRONGLY_TYPED" else to_opset17(model.content)  # 8.6 reads no more
+    if not parser.parse(content):
         errors = " | ".join(" ".join(str(parser.get_error(i)).split()) for i in range(parser.num_errors))
         toolkit.logger.tail.clear()
         raise EngineError(f"TensorRT cannot read {model.path}: {errors[:800]}")
