@@ -12,7 +12,7 @@ import torch
 from engines.runtime import open_engine
 from train.data.windows import Track, Windows
 from train.epochs import EpochConfig, fit_epochs
-from train.experiments.against_videopose3d import save
+from train.experiments.against_videopose3d import FLIP, save
 from train.experiments.against_videopose3d import table as against_table
 from train.experiments.orderings import CHILDREN, COLUMNS, PARENTS, bone_sd_mm, claims, n_mpjpe_mm
 from train.experiments.tables import BEGIN, END, Ordering, Table, main, mean, read, section, shown, write
@@ -247,12 +247,12 @@ def test_claims_say_which_seeds_agree() -> None:
 def test_against_videopose3d_refuses_to_mix_materials(tmp_path: Path) -> None:
     facts = {"train frames": 10, "val frames": 5, "material": "a", "minutes": 1.0, "parameters": 7}
     for who, mpjpe in (("theirs", 50.0), ("ours", 50.5), ("shipped", 45.0)):
-        save(tmp_path, who, "truth", 0, dict.fromkeys(METRICS, mpjpe), facts)
+        save(tmp_path, who, "truth", 0, dict.fromkeys((*METRICS, FLIP), mpjpe), facts)
     made = against_table(tmp_path, Budget())
     assert [o.holds for o in made.orderings] == [True, True]
     assert made.rows[1]["of its MPJPE"] == pytest.approx(1.01)
-    save(tmp_path, "shipped", "truth", 0, dict.fromkeys(METRICS, 47.0), facts)
+    save(tmp_path, "shipped", "truth", 0, dict.fromkeys((*METRICS, FLIP), 47.0), facts)
     assert [o.holds for o in against_table(tmp_path, Budget()).orderings] == [True, False]
-    save(tmp_path, "shipped", "truth", 1, dict.fromkeys(METRICS, 45.0), {**facts, "material": "b"})
+    save(tmp_path, "shipped", "truth", 1, dict.fromkeys((*METRICS, FLIP), 45.0), {**facts, "material": "b"})
     with pytest.raises(ValueError, match="different clips"):
         against_table(tmp_path, Budget())

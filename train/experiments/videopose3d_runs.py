@@ -19,7 +19,7 @@ from train.data.mocap import Float
 from train.data.windows import Track, Windows
 from train.epochs import EpochConfig, fit_epochs
 from train.fit import Batch
-from train.models.videopose import KERNELS, VideoPose
+from train.models.videopose import KERNELS, MIRROR, VideoPose, flipped
 from train.tasks.videopose import train_networks
 
 INPUTS = {"truth": "gt", "detector": "posestream"}  # ours: VideoPose3D's name of the 2D joints
@@ -93,22 +93,31 @@ def parse(text: str) -> dict[str, float]:
     return out
 
 
-def run_theirs(checkout: Path, budget: Budget, kind: str, folder: Path) -> str:
-    """Train and test VideoPose3D's causal 243-frame model; return what it prints without test-time flip."""
-    common = [sys.executable, "run.py", "-k", INPUTS[kind], "-arc", "3,3,3,3,3", "--causal"]
+def run_theirs(checkout: Path, budget: Budget, kind: str, folder: Path) -> tuple[str, str]:
+    """Train and test VideoPose3D's causal 243-frame model; return what it prints without and with test-time flip.
+
+    Raises:
+        RuntimeError: If it fails; the message holds its last words.
+    """
+    common = [sys.executable, "run.py", "-k", INPUTS[kind], "-arc", "3,3,3,3,3", "--causal", "-e", str(budget.epochs)]
     common += ["-ch", str(budget.channels), "-c", str(folder.resolve()), "-b", str(budget.batch)]
-    epochs = budget.epochs
-    train = f"-e {epochs} -lr {budget.lr} -lrd {budget.lr_decay} --no-eval --checkpoint-frequency {epochs}".split()
-    test = ["--evaluate", f"epoch_{epochs}.bin", "--no-test-time-augmentation"]
+    common += ["-lr", str(budget.lr), "-lrd", str(budget.lr_decay), "--no-eval"]
+    last = f"epoch_{budget.epochs}.bin"
+    if not (folder / last).exists():
+        _call([*common, "--checkpoint-frequency", str(budget.epochs)], checkout, folder / "train.txt")
+    # resuming after the last epoch leaves only the test; its --evaluate fails on checkpoints without trajectory
+    resumed = [*common, "--resume", last]
+    plain = _call([*resumed, "--no-test-time-augmentation"], checkout, folder / "test.txt")
+    return plain, _call(resumed, checkout, folder / "test-flip.txt")
+
+
+def _call(command: list[str], checkout: Path, log: Path) -> str:
     # its checkpoints hold a numpy random state, which torch loads only when told to
     environment = {**os.environ, "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"}
-    for name, options in (("train", train), ("test", test)):
-        log = folder / f"{name}.txt"
-        with log.open("w") as file:
-            command = [*common, *options]
-            done = subprocess.run(command, cwd=checkout, env=environment, stdout=file, stderr=file, check=False)
-        if done.returncode:
-            raise RuntimeError(f"VideoPose3D stopped with {done.returncode}: {log.read_text().strip()[-500:]}")
+    with log.open("w") as file:
+        done = subprocess.run(command, cwd=checkout, env=environment, stdout=file, stderr=file, check=False)
+    if done.returncode:
+        raise RuntimeError(f"VideoPose3D stopped with {done.returncode}: {log.read_text().strip()[-500:]}")
     return log.read_text()
 
 
@@ -171,10 +180,12 @@ def train_shipped(budget: Budget, tracks: Sequence[Track], seed: int, out: Path)
 
 
 @torch.no_grad()
-def lift(model: nn.Module, track: Track, fps: float) -> Float:
-    """Return the shipped architecture's poses (T, 17, 3) of a track, from no history."""
+def lift(model: nn.Module, track: Track, fps: float, flip: bool = False) -> Float:
+    """Return the poses (T, 17, 3) of one of our lifters, from no history; with flip the mean with the mirrored."""
     dt_s = torch.full((1, len(track.xy)), 1 / fps)
     dt_s[:, 0] = 0
     xy, score = (torch.from_numpy(a)[None] for a in (track.xy, track.score))
     pose: Tensor = model.sequence(xy, score, dt_s)[0]
+    if flip:
+        pose = (pose + flipped(model.sequence(flipped(xy), score[..., MIRROR], dt_s)[0])) / 2
     return pose[0].numpy()
