@@ -21,7 +21,6 @@ from engines.latency import Timing, measure, measure_streams
 from engines.parity import recorded_frames
 from engines.runtime import WEIGHTS_DIR, Engine, find_weights, open_engine
 
-
 COMPACT = ("detector-mnv2-tce64", "lifter-tcn")  # whose sum is to stay under half a millisecond
 
 
