@@ -31,6 +31,7 @@ class EpochConfig:
         lr_decay: Its factor per epoch.
         grad_clip: Largest gradient norm; None = no limit, as in the papers.
         seed: Seeds torch (weights are drawn by the caller, dropout here).
+        bf16: Autocast to bfloat16.
         tensorboard: Log for TensorBoard too.
     """
 
@@ -40,6 +41,7 @@ class EpochConfig:
     lr_decay: float = 0.95
     grad_clip: float | None = None
     seed: int = 0
+    bf16: bool = False
     tensorboard: bool = False
 
 
@@ -83,7 +85,8 @@ def _train(
     sums: dict[str, Tensor] = {}
     count = 0
     for batch in batches:
-        parts = losses(model, batch)
+        with torch.autocast("cpu" if not torch.cuda.is_available() else "cuda", torch.bfloat16, enabled=config.bf16):
+            parts = losses(model, batch)
         optimiser.zero_grad(set_to_none=True)
         torch.stack(list(parts.values())).sum().backward()
         if config.grad_clip is not None:
