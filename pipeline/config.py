@@ -38,6 +38,7 @@ class SourceConfig:
         stills: Each picture of the folder stands alone: nothing is carried from one to the next.
         camera_wh: Size to ask a camera for in pixels; None leaves it to the camera.
         camera_fps: Frame rate to ask a camera for; None leaves it to the camera.
+        nvdec: Decode a file on the graphics card.
     """
 
     kind: str
@@ -47,6 +48,7 @@ class SourceConfig:
     stills: bool = False
     camera_wh: tuple[int, int] | None = None
     camera_fps: float | None = None
+    nvdec: bool = False
 
     @property
     def endless(self) -> bool:

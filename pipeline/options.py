@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from engines.errors import EngineError
 from engines.runtime import BACKENDS, find_weights
-from pipeline.config import DEFAULT_ENDPOINT, ModelConfig, OutputConfig, PoseConfig
+from pipeline.config import DEFAULT_ENDPOINT, ModelConfig, OutputConfig, PoseConfig, SourceConfig
 from pipeline.errors import OutputError, UsageError
 
 VIEW_PREVIEW_PX = 1280  # as large as the viewer's panel gets on ordinary screens
@@ -77,6 +78,17 @@ def _require_weights(model: str) -> None:
         find_weights(model)
     except EngineError as error:
         raise UsageError(str(error)) from error
+
+
+def decoded_as_asked(source: SourceConfig, args: argparse.Namespace) -> SourceConfig:
+    """Return the source with the decoder that was asked for.
+
+    Raises:
+        UsageError: If it is no video file.
+    """
+    if args.nvdec and source.kind != "file":
+        raise UsageError("--nvdec is for video files", "leave it out for cameras, streams and pictures")
+    return replace(source, nvdec=args.nvdec)
 
 
 def pose_of(args: argparse.Namespace) -> PoseConfig:

@@ -17,7 +17,7 @@ from engines.runtime import find_weights
 from pipeline.config import PICTURE_SUFFIXES, ModelConfig, Policy, PoseConfig, RunConfig, SourceConfig
 from pipeline.errors import PipelineError, SourceError, UsageError
 from pipeline.launch import launch, write_json
-from pipeline.options import add_shared, models_of, output_of, pose_of
+from pipeline.options import add_shared, decoded_as_asked, models_of, output_of, pose_of
 from pipeline.record import PART, load_results
 from pipeline.run import source_of
 from pipeline.summary import Summary
@@ -66,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--save", type=Path, metavar="OUT", help="results file, or folder for several inputs (here)")
     parser.add_argument("--save-video", type=Path, metavar="OUT", help="overlay video, or folder for several inputs")
     parser.add_argument("--force", action="store_true", help="do again what is there already")
+    parser.add_argument("--nvdec", action="store_true", help="decode a video file on the graphics card")
     add_shared(parser)
     return parser
 
@@ -96,7 +97,7 @@ def _names(targets: list[str], where: Path, suffix: str, many: bool) -> list[Pat
 def _replay(
     job: Job, args: argparse.Namespace, models: ModelConfig, pose: PoseConfig, terminal: Terminal
 ) -> Summary | None:
-    source = source_of(job.target, stills=args.stills)
+    source = decoded_as_asked(source_of(job.target, stills=args.stills), args)
     if source.kind == "camera":
         raise UsageError(f"{job.target} is a camera: it cannot be replayed", f"posestream --camera {job.target}")
     if args.stills and source.kind != "images":

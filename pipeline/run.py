@@ -12,7 +12,7 @@ from pipeline import demo
 from pipeline.config import DEFAULT_ENDPOINT, Policy, RunConfig, SourceConfig
 from pipeline.errors import PipelineError, UsageError
 from pipeline.launch import launch
-from pipeline.options import add_shared, models_of, output_of, pose_of, positive_float
+from pipeline.options import add_shared, decoded_as_asked, models_of, output_of, pose_of, positive_float
 from pipeline.terminal import Terminal
 
 
@@ -21,7 +21,7 @@ def main(argv: Sequence[str]) -> int:
     parser = _parser()
     args = parser.parse_args(argv)
     terminal = Terminal(quiet_stdout=args.json == "-")
-    source = _source(args)
+    source = decoded_as_asked(_source(args), args)
     models, pose = models_of(args), pose_of(args)
     output = output_of(_view(args, terminal), args.save, args.save_video, args.publish)
     run = RunConfig(source, models, pose, output, Policy.LATEST, debug=args.debug)
@@ -45,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
         "--publish", nargs="?", const=DEFAULT_ENDPOINT, metavar="ENDPOINT",
         help=f"let other programs listen ({DEFAULT_ENDPOINT})",
     )  # fmt: skip
+    parser.add_argument("--nvdec", action="store_true", help="decode a video file on the graphics card")
     add_shared(parser)
     return parser
 

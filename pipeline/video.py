@@ -109,6 +109,10 @@ def open_source(config: SourceConfig, *, every: bool = False, max_side_px: int =
             return open_images(config.target, stills=config.stills, loop=config.loop, max_side_px=max_side_px)
         case "stream" if not (every and config.target.startswith(("http://", "https://"))):
             return open_stream(config.target, max_side_px=max_side_px)
+        case "file" if config.nvdec:
+            from pipeline.nvdec import NvdecSource
+
+            return NvdecSource(config.target, loop=config.loop, max_side_px=max_side_px)
         case "file" | "stream":
             return FileSource(config.target, loop=config.loop, max_side_px=max_side_px)
     raise SourceError(f"unknown kind of source {config.kind!r}", "known: file, stream, camera, images")
