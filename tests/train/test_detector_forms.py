@@ -147,7 +147,7 @@ def test_the_sum_is_a_mean_over_the_window():
     torch.testing.assert_close(out[:, 3], x[:, 1:4].mean(1), atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("kind", ["none", "carried", "paper"])
+@pytest.mark.parametrize("kind", ["none", "carried", "both-ways"])
 def test_each_form_is_exported_with_its_state(tmp_path, kind):
     net = make(KINDS[kind])
     levels = torch.linspace(0, 1, 5).expand(17, 5) ** 2
@@ -171,7 +171,7 @@ def test_regression_needs_no_heatmaps():
     assert joints.xy.shape == (2, 17, 2)
     assert (joints.xy.mean((0, 1)) - torch.tensor([32.0, 48.0])).abs().max() < 20
     with pytest.raises(ValueError, match="heatmaps"):
-        make(KINDS["none"], head="regression")
+        make(KINDS["none"], "mnv2", head="regression")
 
 
 def test_calibration_bends_scores_and_leaves_them_alone_when_straight():

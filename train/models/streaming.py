@@ -76,10 +76,8 @@ class DetectorStep(nn.Module):
         """
         look = self.detector.look(crops)
         specs = self.states()
-        if specs:
-            keep, old = rest[0], dict(zip((s.input[:-3] for s in specs), rest[1:], strict=True))
-        else:
-            keep, old = torch.zeros(len(crops), device=crops.device), {}
+        keep, *states = rest or (look.x.new_zeros(()),)  # without states nothing asks for keep
+        old = dict(zip((s.input[:-3] for s in specs), states, strict=True))
         skips, enhanced, new = self._remember(look.x, look.skips, keep, old)
         joints = self.detector.answer(skips, enhanced)
         score = self.calibration or torch.sigmoid
