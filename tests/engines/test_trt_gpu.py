@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -11,13 +13,29 @@ from engines.latency import measure
 from engines.ort import OrtEngine
 from engines.parity import compare, recorded_frames, walk
 from engines.runtime import WEIGHTS_DIR, open_engine
-from tests.engines.gpu import GPU, REASON
+from tests.engines.gpu import GPU, REASON, card_is_here
+from tests.engines.test_build_cache import ROOT
 
 SHIPPED = sorted(WEIGHTS_DIR.glob("*.onnx"))
 
 
-def test_a_machine_with_a_card_cannot_skip_these():
-    assert not (Path("/dev/nvidia0").exists() and REASON)
+def test_no_gpu_test_was_left_out(gpu_tests_left_out):
+    """Runs last. On a machine with a card every GPU test that was collected must have run, whatever -k or -m say."""
+    assert not card_is_here() or not gpu_tests_left_out
+
+
+@pytest.mark.parametrize(("words", "passes"), [(["-m", "not gpu"], False), (["-k", "left_out"], False), ([], True)])
+def test_a_machine_with_a_card_cannot_skip_them(words, passes):
+    """A pretended card: deselecting the GPU tests fails the guard; running them, which then fails them, does not."""
+    if "POSESTREAM_PRETEND_CARD" in os.environ:
+        pytest.skip("this is the pretended run")
+    path = "tests/engines/test_trt_gpu.py"
+    command = [sys.executable, "-m", "pytest", "-q", "-rA", "--show-capture=no", "--tb=no", path, *words]
+    environment = {**os.environ, "POSESTREAM_PRETEND_CARD": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert f"{'PASSED' if passes else 'FAILED'} {path}::test_no_gpu_test_was_left_out" in done.stdout
+    if passes and REASON:
+        assert f"FAILED {path}::TestShipped" in done.stdout, "without a driver they cannot have passed"
 
 
 @GPU
