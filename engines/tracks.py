@@ -17,7 +17,7 @@ from engines.lifter import History, Lifter
 SIDE_BY_SIDE = 16
 """Clips that take a step together: a row costs 0.4 ms among 16 and 1.4 ms alone (busy CPU, lifter-tcn)."""
 
-FRAME_S = 1 / 30  # after a clip's end, where nothing is seen, while a model that looks ahead answers for its last rows
+FRAME_S = 1 / 30  # of a clip of one row, for a model that looks ahead
 
 # array: (kinds of number, dtype kept, shape; N rows, C clips)
 ARRAYS: dict[str, tuple[str, str, tuple[str | int, ...]]] = {
@@ -134,8 +134,7 @@ def lift_tracks(
         for at, step in enumerate(steps):
             if step.number == 0:
                 clocks[step.seat] = History(lifter.max_gap_s)
-            time_s = float(tracks.pts_s[step.row]) + step.after_end * FRAME_S
-            _, (dt_s[at],), begins = clocks[step.seat].step([step.seat], time_s)
+            _, (dt_s[at],), begins = clocks[step.seat].step([step.seat], _time_s(tracks, step))
             fresh |= begins
         rows = np.array([step.row for step in steps])
         over = np.array([step.after_end > 0 for step in steps])[:, None]
@@ -185,6 +184,14 @@ def _steps(spans: list[slice], seats: int, ahead: int) -> Iterator[list[_Step]]:
             for seat, (span, number) in taken.items()
             if span.start + number + 1 < span.stop + ahead
         }
+
+
+def _time_s(tracks: Tracks, step: _Step) -> float:
+    """Return when a step is; those after a clip's end are as far apart as its last two rows."""
+    frame_s = FRAME_S
+    if step.after_end and step.number > step.after_end:
+        frame_s = float(tracks.pts_s[step.row] - tracks.pts_s[step.row - 1])
+    return float(tracks.pts_s[step.row]) + step.after_end * frame_s
 
 
 def _step(seat: int, span: slice, number: int, ahead: int) -> _Step:

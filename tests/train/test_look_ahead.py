@@ -12,6 +12,7 @@ import torch
 from engines.geometry import default_focal_px, pixels_to_rays
 from engines.lifter import Lifter
 from engines.runtime import open_engine
+from engines.tracks import Tracks, lift_tracks
 from pipeline.lift import LiftStage
 from pipeline.messages import EndOfStream, People2D, People3D, Stamp
 from train.experiments import look_ahead
@@ -69,6 +70,18 @@ def test_every_frame_gets_the_answer_meant_for_it(file: Path, model: CausalTcn) 
     for t in range(9 - AHEAD):
         np.testing.assert_allclose(out[t].xyz_m[0], want[t + AHEAD], atol=1e-5)
         np.testing.assert_array_equal(out[t].xy_px, frames[t].xy_px)
+
+
+def test_tracks_of_a_file_get_the_answers_of_a_live_run(file: Path) -> None:
+    frames = [people(t, [7]) for t in range(9)]
+    tracks = Tracks(
+        xy_px=np.concatenate([f.xy_px for f in frames]), score=np.ones((9, 17)), pts_s=np.arange(9) / FPS,
+        clip=np.zeros(9, np.int64), size_wh=np.array([WH]), focal_px=np.array([default_focal_px(WH)]),
+    )  # fmt: skip
+    xyz_m, root_m = lift_tracks(Lifter(open_engine(file)), tracks)
+    live = lifted(file, frames)
+    np.testing.assert_allclose(xyz_m, np.concatenate([p.xyz_m for p in live]), atol=1e-6)
+    np.testing.assert_allclose(root_m, np.concatenate([p.root_m for p in live]), atol=1e-6)
 
 
 def test_people_come_and_go(file: Path) -> None:
