@@ -85,7 +85,7 @@ def _starts(out: Path) -> list[Step]:
     """Time to the first skeleton: processor; GPU with nothing built, with everything built, and built meanwhile."""
 
     def run(name: str, backend: str) -> tuple[str, ...]:
-        words = ("--demo", "--no-view", "--backend", backend, "--json", str(out / f"start_{name}.json"))
+        words = (CLIP, "--no-view", "--backend", backend, "--json", str(out / f"start_{name}.json"))
         return (PYTHON, "-m", "pipeline.cli", *words)
 
     return [
