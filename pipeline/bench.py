@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from engines.bench import main as bench_engines
 from pipeline import peer_mediapipe
 from pipeline.bench_clips import encode_for_streaming, repeat
 from pipeline.bench_live import MemoryWatch, free_endpoint, live, run_to_end
@@ -35,6 +36,8 @@ PEERS = ("mediapipe",)
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; returns its exit code."""
+    if "--gpu" in argv:
+        return bench_engines([word for word in argv if word != "--gpu"] or ["--all"])
     args = _parser().parse_args(argv)
     clip = args.clip or str(CLIP)
     if not Path(clip).is_file():
@@ -70,6 +73,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--frames", type=positive, default=FRAMES, metavar="N", help=f"frames to replay ({FRAMES})")
     parser.add_argument(
         "--seconds", type=positive_float, default=20.0, metavar="N", help="length of the live part (20)"
+    )
+    parser.add_argument(
+        "--gpu", action="store_true", help="the engines alone, on the graphics card; bench --gpu --help tells more"
     )
     parser.add_argument("--peer", choices=PEERS, help="measure another program on the same frames")
     parser.add_argument("--peer-python", metavar="PATH", help="Python of an environment that has the peer")

@@ -147,3 +147,11 @@ def test_a_readme_without_marks_is_left_alone(tmp_path):
     with pytest.raises(OutputError, match="no place for the table"):
         insert(readme, "table")
     assert readme.read_text() == "nothing here"
+
+
+def test_gpu_measures_the_engines_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--gpu", "lifter-tcn", "--backend", "ort", "--people", "1", "--runs", "3"]
+    assert main(words) == 0
+    assert "people 1  ms p50 p95 p99" in capsys.readouterr().out
+    assert main(["--gpu", "no-such-model"]) == 1
+    assert capsys.readouterr().err.startswith("error: no model file 'no-such-model'")
