@@ -94,6 +94,23 @@ def test_streaming_equals_the_training_graph(kind, encoder):
     torch.testing.assert_close(score, whole.score_logit.sigmoid().unflatten(0, (2, 5)), atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize("kind", ["window-stride", "carried-look-ahead", "both-ways"])
+def test_somebody_new_in_a_row_starts_afresh_and_the_others_go_on(kind):
+    net, crops = make(KINDS[kind]), clip(9, people=2)
+    step = DetectorStep(net).eval()
+    states = [torch.zeros(2, *(int(n) for n in s.shape[1:])) for s in step.states()]
+    found = []
+    with torch.no_grad():
+        for t in range(9):
+            xy, _, *states = step(crops[:, t], torch.tensor([float(t > 0), float(t not in (0, 3))]), *states)
+            found.append(xy)
+        first, second = net(crops[:1]).xy, net(crops[1:, 3:]).xy
+    for t in range(9 - 2 * step.look_ahead):
+        torch.testing.assert_close(found[t + step.look_ahead][0], first[t], atol=1e-3, rtol=0)
+    for t in range(6 - 2 * step.look_ahead):
+        torch.testing.assert_close(found[3 + t + step.look_ahead][1], second[t], atol=1e-3, rtol=0)
+
+
 def test_what_each_form_can_see():
     frames, t = clip(6), 3
     reach = {"none": (0, 0), "carried": (3, 0), "window": (2, 0), "window-alone": (0, 0), "window-stride": (3, 0)}

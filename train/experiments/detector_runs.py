@@ -66,7 +66,7 @@ def begin(config: DetectorConfig, base: Path | None, data: Path, seed: int) -> D
     model = build_detector(config)
     if base is None:
         return model.load_pretrained(data / WEIGHTS) if isinstance(model, CompactDetector) else model
-    own, state = model.state_dict(), torch.load(base, weights_only=True)["model"]
+    own, state = model.state_dict(), torch.load(base, map_location="cpu", weights_only=True)["model"]
     model.load_state_dict({**own, **{k: v for k, v in state.items() if k in own and own[k].shape == v.shape}})
     return model
 

@@ -74,7 +74,7 @@ def load_start(args: argparse.Namespace) -> tuple[Detector, dict[str, Any]]:
             load_imagenet(model.encoder, args.imagenet)
         return model, {"started_from": ["ImageNet" if args.imagenet else "random weights"]}
     trained, facts = checkpoint_facts(args.start)
-    state = torch.load(args.start, weights_only=True)["model"]
+    state = torch.load(args.start, map_location="cpu", weights_only=True)["model"]
     model = build_detector(config_of(args, trained))
     own = model.state_dict()
     fitting = {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}
