@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from engines.skeletons import H36M17
+from train.config import parse
 from train.methods.dictionary import FreeShapes, HierarchicalDictionary
 from train.methods.factorization import (
     FactorizationConfig,
@@ -29,7 +30,7 @@ from train.methods.viewpoint import (
     mirrored_depth,
     viewpoint_loss,
 )
-from train.tasks.factorization import Recipe, learn_dictionary, learn_factorization, main, read_options, scorer
+from train.tasks.factorization import Recipe, learn_dictionary, learn_factorization, main, parser, recipe_of, scorer
 
 TINY = Recipe(
     levels=(12, 4), hidden=8, dictionary_steps=4, width=16, blocks=1, dropout=0.0, steps=5, batch=8, start=0.5
@@ -196,13 +197,11 @@ def test_a_network_that_learned_pairs_is_more_consistent_than_one_that_did_not(t
 def test_options_come_from_file_and_flags(tmp_path: Path) -> None:
     config = tmp_path / "c.toml"
     config.write_text('consistency = "none"\nlevels = [9, 3]\nsteps = 11\n')
-    args, recipe = read_options(["--out", str(tmp_path), "--config", str(config), "--steps", "12"])
-    assert recipe == Recipe(levels=(9, 3), consistency="none", steps=12)
-    assert args.every == 3
-    assert read_options(["--out", "x", "--levels"])[1].levels == ()
-    config.write_text("stepz = 1\n")
-    with pytest.raises(SystemExit):
-        read_options(["--out", "x", "--config", str(config)])
+    words = ["--out", str(tmp_path), "--config", str(config), "--steps", "12", "--dictionary-rate", "0"]
+    expected = Recipe(levels=(9, 3), consistency="none", steps=12, dictionary_rate=0.0)
+    assert recipe_of(parse(parser(), words)) == expected
+    assert recipe_of(parse(parser(), ["--out", "x"])) == Recipe()
+    assert recipe_of(parse(parser(), ["--out", "x", "--levels"])).levels == ()
 
 
 def test_command_trains_both_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import copy
 import json
-import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from functools import partial
@@ -21,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from engines.metrics3d import n_mpjpe_mm, p_mpjpe_mm, procrustes
+from train.config import parse
 from train.data.mocap import data_root
 from train.data.rigs import room_rig, virtual_rig
 from train.data.room import room_clips
@@ -60,6 +60,7 @@ class Recipe:
         steps, batch, lr: Of the second stage; a batch is that many moments, two views of each.
         start: Share of each stage's steps in which the viewpoint's start is in force (see train.methods.viewpoint).
         seed: Of weights and draws.
+        tensorboard: Also log for TensorBoard.
     """
 
     levels: tuple[int, ...] = (125, 10)
@@ -77,6 +78,7 @@ class Recipe:
     lr: float = 1e-3
     start: float = 0.4
     seed: int = 0
+    tensorboard: bool = False
 
 
 Score = Callable[[nn.Module], dict[str, float]]
@@ -138,6 +140,7 @@ def _fit_config(recipe: Recipe, out: Path, steps: int) -> FitConfig:
         log_every=100,
         eval_every=max(1, steps // 4),
         seed=recipe.seed,
+        tensorboard=recipe.tensorboard,
     )
 
 
@@ -202,43 +205,30 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     p.add_argument("--out", type=Path, required=True, help="checkpoints and logs; a stopped run goes on from here")
-    p.add_argument("--config", type=Path, help="TOML file with any of the options below; flags win")
     p.add_argument("--every", type=int, default=3, help="use each so-many-th frame of 30 a second")
     p.add_argument("--virtual", type=int, default=0, help="cameras more than the room's four; the thesis has 8")
     p.add_argument("--detector", action="store_true", help="2D joints as a detector gives them, not the true ones")
     p.add_argument("--threads", type=int, default=1)
-    p.add_argument("--levels", type=int, nargs="*", help="sizes of the dictionary's levels; none: no dictionary")
+    p.add_argument("--levels", type=int, nargs="*", help="of the dictionary, the lowest first; none: no dictionary")
     choices = {"threshold": ("relu", "block"), "consistency": ("none", "views", "turned")}
     for field in fields(Recipe):
-        if field.name != "levels":
-            kind = type(field.default)
-            p.add_argument(f"--{field.name.replace('_', '-')}", type=kind, choices=choices.get(field.name))
+        if field.name not in ("levels", "tensorboard"):
+            flag, kind = f"--{field.name.replace('_', '-')}", type(field.default)
+            p.add_argument(flag, type=kind, choices=choices.get(field.name), help=f"default {field.default}")
+    p.set_defaults(**{field.name: field.default for field in fields(Recipe)})
     return p
 
 
-def read_options(argv: list[str] | None) -> tuple[argparse.Namespace, Recipe]:
-    """Read flags and config file.
-
-    Raises:
-        SystemExit: On wrong flags or keys.
-    """
-    p = parser()
-    args = p.parse_args(argv)
-    if args.config:
-        keys = tomllib.loads(args.config.read_text())
-        unknown = set(keys) - set(vars(args))
-        if unknown:
-            p.error(f"{args.config} has unknown keys: {', '.join(sorted(unknown))}")
-        p.set_defaults(**keys)
-        args = p.parse_args(argv)
-    names = [field.name for field in fields(Recipe)]
-    chosen = {name: value for name, value in vars(args).items() if name in names and value is not None}
-    return args, Recipe(**{**chosen, **({"levels": tuple(chosen["levels"])} if "levels" in chosen else {})})
+def recipe_of(args: argparse.Namespace) -> Recipe:
+    """Return the recipe among the options."""
+    chosen = {field.name: getattr(args, field.name) for field in fields(Recipe)}
+    return Recipe(**{**chosen, "levels": tuple(args.levels)})
 
 
 def main(argv: list[str] | None = None) -> int:
     """Train both stages and print the scores on the val subjects."""
-    args, recipe = read_options(argv)
+    args = parse(parser(), argv)
+    recipe = recipe_of(args)
     torch.set_num_threads(args.threads)
     shots = filmed("train", args.every, args.virtual, args.detector)
     score = scorer(filmed("val", 3 * args.every, 0, args.detector))
