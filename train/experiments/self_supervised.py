@@ -73,9 +73,9 @@ class Budget:
 
     width: int = 128
     blocks: int = 2
-    pairs: int = 128
-    steps: int = 3000
-    pretrain_steps: int = 1000
+    pairs: int = 96
+    steps: int = 1800
+    pretrain_steps: int = 800
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,14 @@ def two_networks(kernels: tuple[int, ...], causal: bool, channels: int, dropout:
     return nn.ModuleDict({k: VideoPose(kernels, causal, channels, dropout, joints) for k, joints in make.items()})
 
 
+@torch.no_grad()
+def begin_at_mean(networks: nn.ModuleDict, shots: Footage, labelled: npt.NDArray[np.bool_]) -> None:
+    """Set the last biases to the labelled frames' mean pose and mean root: metres away is far for small steps."""
+    xyz_m = shots.xyz_m[:, torch.from_numpy(labelled)].flatten(0, 1)
+    networks["pose"].head.bias.copy_((xyz_m - xyz_m[:, :1]).mean(0).flatten())
+    networks["trajectory"].head.bias.copy_(xyz_m[:, 0].mean(0))
+
+
 def backprojection_loss(pose: Tensor, trajectory: Tensor, lens: Tensor, screen: Tensor, score: Tensor) -> Tensor:
     """Mean distance on the screen of re-projected joints from those they were lifted from, weighted by their scores.
 

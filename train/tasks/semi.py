@@ -18,10 +18,10 @@ from train.data.room import room_clips
 from train.epochs import EpochConfig, fit_epochs
 from train.fit import Batch
 from train.methods.footage import Footage, footage, windows
-from train.methods.semi import SemiConfig, labelled_frames, semi_epoch, semi_losses, two_networks
+from train.methods.semi import SemiConfig, begin_at_mean, labelled_frames, semi_epoch, semi_losses, two_networks
 from train.models.videopose import KERNELS, VideoPose, momentum_at
 
-EVALUATE_EVERY = 5  # frames; neighbours in time say the same
+EVALUATE_EVERY = 3  # frames; neighbours in time say the same
 AT_ONCE = 2048
 EXAMPLES = """examples:
   python -m train.tasks.semi --labels 0.05 --out runs/semi
@@ -36,6 +36,7 @@ def train_semi(
     labelled: npt.NDArray[np.bool_],
     config: SemiConfig,
     val: Footage | None = None,
+    settle: bool = True,
 ) -> nn.Module:
     """Train "pose" and "trajectory" as the paper does: AMSGrad, learning rate falling per epoch, momentum schedule.
 
@@ -46,6 +47,8 @@ def train_semi(
         labelled: (N,) the frames whose truth is read.
         config: The method's options.
         val: Scored after each epoch, if given.
+        settle: Whether the batch-norm momentum falls to 0.001 as in the paper; with only some hundred batches in all
+            the statistics would then stay behind the weights.
     """
 
     def epoch_batches(epoch: int) -> Iterator[Batch]:
@@ -53,11 +56,12 @@ def train_semi(
 
     def before_epoch(model: nn.Module, epoch: int) -> None:
         for network in model.children():
-            network.set_momentum(momentum_at(epoch, fit.epochs))
+            network.set_momentum(momentum_at(epoch if settle else 0, fit.epochs))
 
     def losses(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         return semi_losses(config, model, batch)
 
+    begin_at_mean(networks, shots, labelled)
     return fit_epochs(fit, networks, epoch_batches, losses, before_epoch, (lambda m: scores(m, val)) if val else None)
 
 
@@ -74,7 +78,7 @@ def lifted(network: VideoPose, shots: Footage, frames: npt.NDArray[np.int64]) ->
 
 
 def scores(networks: nn.Module, shots: Footage) -> dict[str, float]:
-    """Return MPJPE, P-MPJPE and N-MPJPE in mm (protocols 1 to 3) and the root's error, over every fifth frame."""
+    """Return MPJPE, P-MPJPE and N-MPJPE in mm (protocols 1 to 3) and the root's error, over every third frame."""
     frames = np.arange(0, len(shots.begin), EVALUATE_EVERY)
     truth = shots.xyz_m[:, frames].numpy()
     pose = lifted(networks["pose"], shots, frames)
