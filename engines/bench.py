@@ -18,6 +18,7 @@ from typing import Any
 from engines.errors import EngineError
 from engines.floor import Rates, rates_of, work_of
 from engines.latency import Timing, measure, measure_streams
+from engines.modelfile import read_model
 from engines.parity import recorded_frames
 from engines.runtime import WEIGHTS_DIR, Engine, find_weights, open_engine
 
@@ -109,9 +110,8 @@ def _measure_mode(engine: Engine, model: str, mode: str, people: int, wanted: Wa
 
 
 def _measure_many(model: str, streams: int, wanted: Wanted) -> Row:
-    engine = open_engine(model, wanted.backend)
-    spec, frames = engine.spec, recorded_frames(engine.spec, 1)
-    engine.close()
+    spec = read_model(find_weights(model)).spec
+    frames = recorded_frames(spec, 1)
     timing, fps, engines = measure_streams(lambda: open_engine(model, wanted.backend), frames, streams, wanted.runs)
     mode = "cpu" if wanted.backend == "ort" else engines[0].mode  # type: ignore[attr-defined]
     backend = engines[0].backend

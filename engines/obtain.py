@@ -185,11 +185,16 @@ def prove(engine: Engine, path: Path, people: tuple[int, ...], say: Say) -> dict
         EngineError: If an output differs by more than the model's precision allows.
     """
     from engines.latency import measure
-    from engines.ort import OrtEngine
     from engines.parity import compare, proof_frames, recorded_frames
 
     found = []
     try:
+        try:
+            from engines.ort import OrtEngine
+        except ImportError as error:
+            raise EngineError(
+                f"a new engine is proven against ONNX Runtime: pip install onnxruntime ({error})"
+            ) from error
         reference = OrtEngine(path, os.cpu_count() or 1)
         for count in people or (1,):
             each = compare(reference, engine, proof_frames(engine.spec, count))

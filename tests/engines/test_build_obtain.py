@@ -119,6 +119,13 @@ class TestOpen:
             open_engine(lifter_path, "tensorrt")
         assert EngineCache().entries() == []
 
+    def test_without_onnx_runtime_nothing_can_be_proven(self, gpu, lifter_path, monkeypatch):
+        monkeypatch.delitem(sys.modules, "engines.ort", raising=False)
+        monkeypatch.setitem(sys.modules, "onnxruntime", None)
+        with pytest.raises(EngineError, match=r"proven against ONNX Runtime: pip install onnxruntime"):
+            open_engine(lifter_path, "tensorrt")
+        assert (gpu.cuda.streams, gpu.cuda.memory) == (set(), {})
+
     def test_nothing_is_left_on_the_device(self, gpu, lifter_path):
         open_engine(lifter_path, "tensorrt").close()
         open_engine(lifter_path).close()
