@@ -31,6 +31,7 @@ from pipeline.record import Results, load_results, save_results
 from pipeline.terminal import Terminal, progress_bar
 from pipeline.track_file import load_tracks
 
+HINT = "pip install 'posestream[train]'"
 EPILOG = """FILE.npz holds, for N rows in C clips: xy_px (N, 17, 2) pixels, score (N, 17) 0..1 (0 = missing), pts_s (N,)
 seconds, clip (N,) whole numbers 0..C-1 with the rows of a clip together, size_wh (C, 2) and focal_px (C,) pixels.
 With the truth xyz_m (N, 17, 3), and maybe root_m (N, 3), action (C,) and subject (C,), the errors are told as well.
@@ -85,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     group = parser.add_argument_group("with FILE.npz")
     group.add_argument("--save", type=Path, metavar="OUT.npz", help="results file, one row for each row of FILE")
     group.add_argument("--force", action="store_true", help="replace what is there already")
-    group = parser.add_argument_group("without: the motion pack (needs posestream[train])")
+    group = parser.add_argument_group("without: the motion pack (--plots and --against-batch need posestream[train])")
     group.add_argument("--data", type=Path, help="folder of motion.npz (default: $POSESTREAM_DATA/mocap)")
     group.add_argument("--seconds", type=float, default=4.0, help="of each clip (4)")
     group.add_argument("--seed", type=int, default=11, help="of the cameras and the imitated detector (11)")
@@ -99,9 +100,10 @@ def _measure_pack(args: argparse.Namespace, models: list[str]) -> int:
     """Hand over to the training room, which has the motion pack and the cameras."""
     if args.save is not None:
         raise UsageError("--save is for the tracks of a file", "posestream eval lifter FILE.npz --save OUT.npz")
-    if importlib.util.find_spec("torch") is None:
-        hint = "pip install 'posestream[train]', or give a file of 2D tracks"
-        raise PipelineError("eval lifter without a file needs torch, which is not installed", hint, exit_code=2)
+    if args.against_batch and importlib.util.find_spec("torch") is None:
+        raise PipelineError("--against-batch needs torch, which is not installed", HINT, exit_code=2)
+    if args.plots is not None and importlib.util.find_spec("matplotlib") is None:
+        raise PipelineError("--plots needs matplotlib, which is not installed", HINT, exit_code=2)
     terminal = Terminal(quiet_stdout=args.json == "-")
     detected = _with_truth(args.detections) if args.detections is not None else None
     try:

@@ -1,6 +1,6 @@
 """Measuring a lifter on the motion pack as a live run would use it: rates, kinds of 2D, lost joints, dropped frames.
 
-One random camera films each clip of the val split (see `train.tasks.lifter.make_batch`); the model file streams
+One random camera films each clip of the val split (see `train.data.filmed.make_batch`); the model file streams
 through `engines.tracks`, so time steps, gaps and resets are those of a live run.
 """
 
@@ -22,8 +22,8 @@ from engines.metrics3d import mpjpe_mm
 from engines.runtime import Engine, open_engine
 from engines.score3d import Truth, score
 from engines.tracks import Tracks, lift_tracks
+from train.data.filmed import make_batch
 from train.data.mocap import Float, Motion, even_takes, load_motion
-from train.tasks.lifter import make_batch
 
 KINDS = {"truth": 1.0, "detector-like": 0.0}  # name: share of the sequences with the true 2D joints
 RATES_HZ = (15, 25, 30, 50, 60)

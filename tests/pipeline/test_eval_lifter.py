@@ -139,7 +139,7 @@ def test_what_is_no_file_of_tracks_is_one_line(tmp_path: Path, tracks: Path) -> 
         ((tracks, "--save", tmp_path / "o.npz", "--model", "detector-mnv2-tce64"), "is a detector, not a lifter"),
         ((tracks, "--save", "o.npz", "--model", "no.onnx"), "no model file 'no.onnx'"),
         (("--save", "o.npz"), "--save is for the tracks of a file"),
-        ((), "eval lifter without a file needs torch"),
+        (("--against-batch",), "--against-batch needs torch"),
     ):
         told = tell(*words)
         assert told.returncode == (1 if "detector" in says else 2)

@@ -14,10 +14,10 @@ from engines.geometry import pixels_to_rays
 from engines.lifter import Lifter
 from engines.runtime import open_engine
 from train import evaluate3d
+from train.data.filmed import make_batch
 from train.data.mocap import even_takes
 from train.evaluate3d import kind_of, load_stage, lost_joints, with_frames_dropped
 from train.report3d import tables
-from train.tasks.lifter import make_batch
 
 ROOT = Path(__file__).parents[2]
 

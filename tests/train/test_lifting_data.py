@@ -15,10 +15,10 @@ from engines.skeletons import H36M17
 from train import losses3d
 from train.data import lost2d, noise2d
 from train.data.cameras import looking, shoot
+from train.data.filmed import make_batch
 from train.data.mocap import Motion, data_root, even_takes, load_motion, mirrored, rebuilt, resample, sample_takes
 from train.data.noise2d import biased, detector_like
 from train.tasks import lifter
-from train.tasks.lifter import make_batch
 
 WRIST = H36M17.index("left_wrist")
 STANDING = np.array(

@@ -15,10 +15,10 @@ import numpy as np
 
 from engines.metrics3d import mpjpe_mm, mpjve_mm_per_frame, p_mpjpe_mm
 from engines.runtime import Engine, find_weights, open_engine
+from train.data.filmed import make_batch
 from train.data.mocap import Float, data_root, even_takes, load_motion
 from train.experiments.tables import HERE, Ordering, Table, mean, write
 from train.tasks.lifter import main as train_lifter
-from train.tasks.lifter import make_batch
 
 FRAMES = (0, 1, 2, 3)
 FPS, SECONDS = 30, 4

@@ -18,11 +18,9 @@ from torch import Tensor
 
 from engines.metrics3d import mpjpe_mm, root_error_share
 from train.config import parse
-from train.data.cameras import shoot
-from train.data.foreign2d import from_elsewhere
-from train.data.mocap import Float, Motion, Take, data_root, even_takes, sample_takes
+from train.data.filmed import make_batch
+from train.data.mocap import Motion, data_root, even_takes, sample_takes
 from train.data.motion_files import load_any
-from train.data.noise2d import biased, detector_like
 from train.export import export_model, read_weights
 from train.fit import Batch, FitConfig, fit, steps_done
 from train.losses3d import acceleration_loss, bone_loss, position_loss, root_loss, velocity_loss
@@ -37,7 +35,6 @@ MODELS: dict[str, Callable[..., Lifter]] = {"tcn": CausalTcn, "lstm": LstmLifter
 # and a batch of many people teaches single poses several times faster.
 LENGTHS = (4, 16, 48, 128, 256)
 FIRST_SHARES, LAST_SHARES = (0.6, 0.25, 0.1, 0.05, 0.0), (0.1, 0.25, 0.3, 0.2, 0.15)
-CLEAN_SHARE = 0.4
 CREDIT = (
     "CMU Graphics Lab Motion Capture Database, mocap.cs.cmu.edu, created with funding from NSF EIA-0196217 "
     "(free for research and commercial use)",
@@ -48,41 +45,6 @@ EXAMPLES = """examples:
   python -m train.tasks.lifter --model lstm --out runs/lstm --export engines/weights/lifter-lstm.onnx
   python -m train.tasks.lifter --model tcn --out runs/more --init engines/weights/lifter-tcn.onnx --lr 2e-4
   python -m train.tasks.lifter --model tcn --out runs/tcn --no-train --export lifter-tcn.onnx   (best so far)"""
-
-
-def make_batch(
-    take: Take, rng: np.random.Generator, clean_share: float = CLEAN_SHARE, foreign: bool = False
-) -> dict[str, Float]:
-    """Film a batch of people and detect them.
-
-    Args:
-        take: The people in world axes.
-        rng: Random source of cameras and detector.
-        clean_share: Share of the sequences with the true 2D joints and full scores.
-        foreign: Let some of them look like other programs' joints.
-
-    Returns:
-        The lifter's inputs xy (B, T, 17, 2), score (B, T, 17), dt_s (B, T) and the truth in camera axes,
-        pose_m (B, T, 17, 3) pelvis-relative and root_m (B, T, 3).
-    """
-    shot = shoot(take, rng)
-    seen_m = biased(shot.xyz_m, rng)
-    focal = shot.focal[:, None, None, None]
-    seen = focal * seen_m[..., :2] / np.maximum(seen_m[..., 2:], 0.1)
-    size = shot.focal[:, None] * take.stature_m[:, None] / shot.xyz_m[:, :, 0, 2]
-    xy, score = detector_like(seen, size, take.dt_s, shot.half_wh, rng)
-    clean = rng.random(len(xy)) < clean_share
-    xy[clean], score[clean] = shot.picture[clean], 1
-    if foreign:
-        xy, score = from_elsewhere(xy, score, size, rng)
-    root = shot.xyz_m[:, :, :1]
-    return {
-        "xy": xy / shot.assumed[:, None, None, None],
-        "score": score,
-        "dt_s": take.dt_s,
-        "pose_m": shot.xyz_m - root,
-        "root_m": root[:, :, 0],
-    }
 
 
 def batches(motion: Motion, frames: int, seed: int, steps: int, done: int = 0) -> Iterator[Batch]:
