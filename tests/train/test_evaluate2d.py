@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import cv2
@@ -18,6 +19,7 @@ from train.evaluate2d import judged, measure, set_people
 from train.metrics2d import calibration_error, frames_to_recover, jitter, pck_by_joint, presence
 from train.report2d import COLUMNS, TILE_WH, write_sheets
 from train.sequences2d import Sequences, make_sequences, measure_sequences
+from train.tasks import calibrate, eval_detector
 
 
 def still_people(count: int = 3) -> StillSet:
@@ -140,3 +142,30 @@ def test_figures_sheets_and_plots_of_a_set(tmp_path):
     right, known = judged(people, xy)
     plot_reliability(tmp_path / "r.png", {"set": (score[known], right[known])})
     assert cv2.imread(str(tmp_path / "r.png")).shape[0] > 300
+
+
+def test_the_command_writes_figures_and_pictures(tmp_path, monkeypatch, capsys):
+    empty = (np.zeros((200, 200, 3), np.uint8), np.float32([50, 20, 120, 180]))
+    monkeypatch.setattr(eval_detector, "people_of", lambda args: {"toys": list(set_people(still_people(2)))})
+    monkeypatch.setattr(eval_detector, "empty_frames", lambda *args: iter([empty]))
+    toys = make_sequences(still_people(1), 1, (192, 256), 9, range(3, 5))
+    monkeypatch.setattr(eval_detector, "sequences_of", lambda args, wh: {"toy sequences": toys})
+    words = ["--quick", "--no-movenet", "--json", str(tmp_path / "e.json"), "--sheets", str(tmp_path / "sheets")]
+    eval_detector.main(words)
+    report = json.loads((tmp_path / "e.json").read_text())
+    assert report["toys"]["people"] == 2
+    assert "left_wrist pck@0.2 box" in report["toys"]["posestream"]
+    assert report["toys"]["reliability"]["posestream"][0]["cases"] > 0
+    assert report["empty crops"]["ghosts"] == 0
+    assert set(report["toy sequences"]) == {"memory", "fresh"}
+    names = {p.name for p in (tmp_path / "sheets").iterdir()}
+    assert names == {"toys_overview.png", "toys_worst.png", "reliability.png"}
+    assert "jitter torso" in capsys.readouterr().out
+
+
+def test_scores_are_calibrated_by_a_command(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(calibrate, "gather", lambda args: list(set_people(still_people(4))))
+    calibrate.main(["--out", str(tmp_path / "c.json"), "--plot", str(tmp_path / "r.png")])
+    assert "4 people; calibration error" in capsys.readouterr().out
+    assert load_curves(tmp_path / "c.json").cases.tolist() == [4] * 17
+    assert (tmp_path / "r.png").exists()
