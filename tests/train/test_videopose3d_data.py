@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from train.data.room import RoomClip, seen
+from train.data.room import RoomClip, normalised, seen
 from train.experiments.videopose3d_data import (
     KEPT,
     LEFT,
@@ -65,6 +66,18 @@ def test_tracks_in_both_conventions_are_the_same_joints() -> None:
     np.testing.assert_allclose((screen.xy + np.array([1, 1.002])) * 500, here.clip.views[0].xy_px, atol=1e-3)
     np.testing.assert_allclose(rays.xy * camera.focal_px + camera.centre_px, here.clip.views[0].xy_px, atol=1e-2)
     assert screen.action == rays.action == "walk"
+
+
+def test_both_codes_hold_missing_joints_at_the_same_places(tmp_path: Path) -> None:
+    """Even where nobody is seen in the first frames."""
+    here = slot()
+    score = np.ones((6, 17), np.float32)
+    score[:2], score[3, 4] = 0, 0
+    view = replace(here.clip.views[0], score=score)
+    here = replace(here, clip=replace(here.clip, views=(view,)))
+    write_2d(tmp_path / "2d.npz", [here])
+    theirs = np.load(tmp_path / "2d.npz", allow_pickle=True)["positions_2d"].item()["S1"]["walk 0"][0]
+    np.testing.assert_allclose(normalised(theirs, (1000, 1002)), screen_tracks([here])[0].xy, atol=1e-6)
 
 
 def test_another_folder_is_refused(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 from engines.skeletons import H36M17
 from train.data.mocap import Float
 from train.data.rigs import Camera, room_rig
-from train.data.room import RoomClip, detected, normalised, room_clips, seen
+from train.data.room import RoomClip, View, detected, normalised, room_clips, seen
 from train.data.windows import Track
 from train.tasks.videopose import held
 
@@ -131,22 +131,27 @@ def write_3d(path: Path, slots: Sequence[Slot]) -> None:
 
 
 def write_2d(path: Path, slots: Sequence[Slot]) -> None:
-    """Write data_2d_h36m_NAME.npz: pixels per camera; missing joints are held, for that format has no confidence."""
+    """Write data_2d_h36m_NAME.npz: the joints of `screen_tracks` in pixels; that format has no confidence."""
     out: dict[str, dict[str, list[Float]]] = {}
     for slot in slots:
-        pixels = [held(v.xy_px, v.score) for v in slot.clip.views]
-        out.setdefault(slot.subject, {})[slot.action] = pixels
+        out.setdefault(slot.subject, {})[slot.action] = [_pixels(_screen(v), v.camera.size_wh) for v in slot.clip.views]
     about = {"layout_name": "h36m", "num_joints": 17, "keypoints_symmetry": [LEFT, RIGHT]}
     np.savez_compressed(path, positions_2d=np.array(out, dtype=object), metadata=np.array(about, dtype=object))
 
 
+def _screen(view: View) -> Float:
+    """Return VideoPose3D's screen coordinates; missing joints are held, from the middle of the picture if need be."""
+    return held(normalised(view.xy_px, view.camera.size_wh), view.score)
+
+
+def _pixels(screen: Float, size_wh: tuple[int, int]) -> Float:
+    width, height = size_wh
+    return ((screen.astype(np.float64) + np.array([1, height / width])) * (width / 2)).astype(np.float32)
+
+
 def screen_tracks(slots: Sequence[Slot]) -> list[Track]:
-    """Return every view with VideoPose3D's screen coordinates and held joints, as its code sees them."""
-    return [
-        Track(held(normalised(v.xy_px, v.camera.size_wh), v.score), v.score, v.xyz_m, s.action.split(" ")[0])
-        for s in slots
-        for v in s.clip.views
-    ]
+    """Return every view with VideoPose3D's screen coordinates, as its code sees them."""
+    return [Track(_screen(v), v.score, v.xyz_m, s.action.split(" ")[0]) for s in slots for v in s.clip.views]
 
 
 def ray_tracks(slots: Sequence[Slot]) -> list[Track]:
