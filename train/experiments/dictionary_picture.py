@@ -36,7 +36,7 @@ def draw(rows: dict[str, Pose], path: Path) -> None:
     from matplotlib import pyplot as plt
 
     count = len(next(iter(rows.values())))
-    figure, axes = plt.subplots(len(rows), count, figsize=(1.35 * count, 1.75 * len(rows)), layout="constrained")
+    figure, axes = plt.subplots(len(rows), count, figsize=(1.2 * count, 1.3 * len(rows)), layout="constrained")
     for at, (name, poses) in enumerate(rows.items()):
         for cell, pose in zip(axes[at], poses, strict=True):
             flat = pose[:, [0 if at == 0 else 2, 1]]
