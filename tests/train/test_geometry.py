@@ -138,6 +138,8 @@ def test_pairs_are_two_views_of_one_moment(shots: Footage) -> None:
     for i in range(64):
         (a, n), (b, m) = (row[tuple(side.screen[i].flatten().tolist())] for side in (first, second))
         assert n == m
+        assert torch.equal(first.lens[i], shots.lens[a])
+        assert torch.equal(second.lens[i], shots.lens[b])
         torch.testing.assert_close(
             tau(shots.xyz_m[a, n][None], _only(first, i))[0], shots.xyz_m[b, n], atol=1e-5, rtol=0
         )

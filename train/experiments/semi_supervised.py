@@ -138,6 +138,7 @@ def main(argv: list[str] | None = None) -> int:
     p.add_argument("--out", type=Path, required=True)
     p.add_argument("--data", type=Path, help="folder of motion.npz (default: $POSESTREAM_DATA/mocap)")
     p.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
+    p.add_argument("--shares", type=float, nargs="*", choices=SHARES, default=SHARES, help="of labels")
     p.add_argument("--result", type=Path, default=HERE / "results" / "semi_supervised.json")
     for name, value in vars(Budget()).items():
         p.add_argument(f"--{name}", type=type(value), default=value, help="see Budget")
@@ -148,7 +149,7 @@ def main(argv: list[str] | None = None) -> int:
     shots, val = (footage(room_clips(folder, split, room_rig(), FPS)) for split in ("train", "val"))
     args.out.mkdir(parents=True, exist_ok=True)
     for seed in args.seeds:
-        for share in SHARES:
+        for share in args.shares:
             for variant in VARIANTS:
                 path = run_path(args.out, share, variant, seed)
                 if not path.exists():
