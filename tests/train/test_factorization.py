@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from engines.skeletons import H36M17
 from train.config import parse
-from train.methods.dictionary import FreeShapes, HierarchicalDictionary
+from train.methods.dictionary import FreeShapes
 from train.methods.factorization import (
     FactorizationConfig,
     FactorizationNet,
@@ -212,15 +212,6 @@ def test_command_trains_both_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     out = tmp_path / "run"
     assert main(["--out", str(out), "--config", str(config)]) == 0
     assert {p.name for p in out.iterdir()} == {"dictionary", "network", "scores.json"}
-
-
-def test_network_gives_factors_of_any_width() -> None:
-    net = FactorizationNet(HierarchicalDictionary((20, 6)), width=24, blocks=2)
-    factors = net(torch.randn(3, 17, 2))
-    assert factors.pose.shape == (3, 17, 3)
-    assert factors.code.shape == (3, 6)
-    assert torch.allclose(torch.linalg.det(factors.rotation), torch.ones(3), atol=1e-5)
-    assert torch.allclose(factors.canonical, net.shapes.decode(factors.code))
 
 
 def _with(**changes: object) -> Recipe:

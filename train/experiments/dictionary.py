@@ -82,20 +82,20 @@ P, N, EITHER, SPREAD, SEEN = (
     "2D error, %",
 )
 KEYS = {P: "p_mpjpe_mm", N: "n_mpjpe_mm", EITHER: "either_p_mpjpe_mm", SPREAD: "spread", SEEN: "reprojection"}
-CLAIMS = (  # better, worse, column, where it comes from
-    (HD, BASELINE, P, "a dictionary learned from 2D beforehand helps without the consistency loss (table 4.1)"),
-    (OURS, HD, P, "the consistency loss helps most (table 4.1)"),
-    (OURS, BASELINE, P, "both together are better than the baseline (table 4.1)"),
-    (OURS, SINGLE, P, "a hierarchical dictionary is better than one level (table 4.2)"),
-    (FOUR, SINGLE, P, "so are four levels"),
-    (OURS, FIXED, P, "fine-tuning the dictionary helps (section 4.6)"),
-    (OURS, RAW, P, "learning the dictionary beforehand helps (section 4.6)"),
-    (OURS, FREE, P, "with the consistency loss, a dictionary is better than none"),
-    (VIEWS12, OURS, P, "eight more views help (table 4.3)"),
-    (OURS, TURNED, P, "a real second view is better than the own pose turned"),
-    (OURS, ALONE, P, "the network is better than the dictionary's encoder (end of section 4.5)"),
-    (OURS, PRINTED, P, "block thresholds and a hidden layer in the dictionary's encoder help (ours)"),
-    (OURS, COLD, P, "within these few steps the start of the viewpoint is needed (ours)"),
+CLAIMS = (  # better, worse, where it comes from
+    (HD, BASELINE, "a dictionary learned from 2D beforehand helps without the consistency loss (table 4.1)"),
+    (OURS, HD, "the consistency loss helps most (table 4.1)"),
+    (OURS, BASELINE, "both together are better than the baseline (table 4.1)"),
+    (OURS, SINGLE, "a hierarchical dictionary is better than one level (table 4.2)"),
+    (FOUR, SINGLE, "so are four levels"),
+    (OURS, FIXED, "fine-tuning the dictionary helps (section 4.6)"),
+    (OURS, RAW, "learning the dictionary beforehand helps (section 4.6)"),
+    (OURS, FREE, "with the consistency loss, a dictionary is better than none"),
+    (VIEWS12, OURS, "eight more views help (table 4.3)"),
+    (OURS, TURNED, "a real second view is better than the own pose turned"),
+    (OURS, ALONE, "the network is better than the dictionary's encoder (end of section 4.5)"),
+    (OURS, PRINTED, "block thresholds and a hidden layer in the dictionary's encoder help (ours)"),
+    (OURS, COLD, "within these few steps the start of the viewpoint is needed (ours)"),
 )
 
 
@@ -156,18 +156,18 @@ def table(out: Path) -> Table:
             percent = {SPREAD: 100, SEEN: 100}
             rows.append({"name": name, **{c: [s[k] * percent.get(c, 1) for s in scores] for c, k in KEYS.items()}})
     found = {row["name"]: row for row in rows}
-    orderings = [
-        Ordering(text, mean(found[better][column]) < mean(found[worse][column]), compared(found, better, worse, column))
-        for better, worse, column, text in CLAIMS
-        if better in found and worse in found
-    ]
-    return Table(TITLE, NOTE, COMMAND, list(KEYS), rows, orderings)
+    claims = [claim for claim in CLAIMS if claim[0] in found and claim[1] in found]
+    return Table(TITLE, NOTE, COMMAND, list(KEYS), rows, [ordering(found, *claim) for claim in claims])
 
 
-def compared(found: dict[str, dict[str, list[float]]], better: str, worse: str, column: str) -> str:
-    """Return the two means, and what is to be said about them."""
-    figures = f"{mean(found[better][column]):.1f} against {mean(found[worse][column]):.1f} mm"
-    return "; ".join([figures, *(text for pair, text in WHY.items() if pair == (better, worse))])
+def ordering(found: dict[str, dict[str, list[float]]], better: str, worse: str, claim: str) -> Ordering:
+    """Return whether a row's P-MPJPE is lower in the mean and in most seeds, with the figures and reasons."""
+    one, two = found[better][P], found[worse][P]
+    wins = [a < b for a, b in zip(one, two, strict=False)]
+    holds = mean(one) < mean(two) and 2 * sum(wins) > len(wins)
+    why = [text for pair, text in WHY.items() if pair == (better, worse)]
+    figures = f"{mean(one):.1f} against {mean(two):.1f} mm, lower in {sum(wins)} of {len(wins)} seeds"
+    return Ordering(claim, holds, "; ".join([figures, *why]))
 
 
 TITLE = "Consistent factorization: dictionary and consistency loss (thesis tables 4.1 and 4.2)"
@@ -186,7 +186,21 @@ one linear layer. The adversarial row of table 4.1 is not here: it needs 3D pose
 
 ![2D joints, truth, ours and without consistency, from the side](results/dictionary_poses.png)"""
 COMMAND = "python -m train.experiments.dictionary --out runs/dictionary"
-WHY: dict[tuple[str, str], str] = {}
+WHY = {  # figures of seed 0; "best codes": codes and rotations fitted to the true 3D of every 12th val pose
+    (HD, BASELINE): (
+        "the viewpoint's start makes our baseline far better than the thesis's 144.6 mm: it keeps poses almost flat "
+        "(wholly flat ones have 90.6 mm); the dictionary bends them in depth without evidence, see the picture"
+    ),
+    (OURS, RAW): "the difference is within the spread: what so few steps of a first stage learn is soon made up for",
+    (OURS, FIXED): "the best codes of a fixed dictionary leave 75 mm, of a fine-tuned one 50 mm",
+    (OURS, FREE): (
+        "the thesis has no such row; so few steps make ten codes a limit, their best leave 50 mm, while a second view "
+        "of each moment holds free poses well enough"
+    ),
+    (OURS, SINGLE): "even the best codes of ten linear atoms leave 99 mm",
+    (FOUR, SINGLE): "the best codes leave 55 mm",
+    (OURS, COLD): "seen with a rigid body: without it all rotations fold onto half a circle and stay there",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from torch import Tensor, nn
 
 from engines.skeletons import H36M17
 from train.experiments.dictionary import BASELINE, HD, OURS, trained, val_shots
@@ -18,18 +17,17 @@ from train.tasks.factorization import upright_pose
 
 Pose = npt.NDArray[np.float32]
 COLOURS = {"left": "#c2571a", "right": "#1f6fb4", "middle": "#444444"}
-SHOWN = {"with consistency (ours)": OURS, "without, dictionary": HD, "without either": BASELINE}
+SHOWN = {"ours: both": OURS, "dictionary only": HD, "neither": BASELINE}
 
 
-def lifted(model: nn.Module, xy: Tensor, chosen: Sequence[int], truth: Pose) -> Pose:
-    """Return the chosen poses (C, 17, 3) in metres: one mirror image for all of `xy`, each pose at its best scale."""
-    pose = upright_pose(model, xy)[list(chosen)].numpy()
-    scale = (pose * truth).sum((-1, -2), keepdims=True) / (pose * pose).sum((-1, -2), keepdims=True)
-    return pose * scale
+def scaled(pose: Pose, truth: Pose) -> Pose:
+    """Return poses (C, 17, D) in metres, each at the scale that fits the truth's first D axes best."""
+    target = truth[..., : pose.shape[-1]]
+    return pose * ((pose * target).sum((-1, -2), keepdims=True) / (pose * pose).sum((-1, -2), keepdims=True))
 
 
 def draw(rows: dict[str, Pose], path: Path) -> None:
-    """Draw the first row from the camera, the others from the person's side of it: the camera is on the left."""
+    """Draw the first row (C, 17, 2) as it is, the others (C, 17, 3) from the side: the camera is on the left."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -39,7 +37,7 @@ def draw(rows: dict[str, Pose], path: Path) -> None:
     figure, axes = plt.subplots(len(rows), count, figsize=(1.2 * count, 1.3 * len(rows)), layout="constrained")
     for at, (name, poses) in enumerate(rows.items()):
         for cell, pose in zip(axes[at], poses, strict=True):
-            flat = pose[:, [0 if at == 0 else 2, 1]]
+            flat = pose if at == 0 else pose[:, [2, 1]]
             for parent, joint in H36M17.bones:
                 cell.plot(*flat[[parent, joint]].T, color=COLOURS[H36M17.side(joint)], linewidth=1.8)
             cell.set(xlim=(-0.95, 0.95), ylim=(1.05, -0.95), aspect="equal", xticks=[], yticks=[])
@@ -61,9 +59,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     xy = normalised_pose(shots.screen)[0].flatten(0, 1)
     every = np.linspace(0, len(xy) - 1, args.count + 2, dtype=int)[1:-1]
     truth = (shots.xyz_m - shots.xyz_m[..., :1, :]).flatten(0, 1).numpy()[every]
-    rows = {"2D joints": truth, "truth, side view": truth}
+    rows = {"2D joints": scaled(xy[every].numpy(), truth), "truth, side view": truth}
     for name, row in SHOWN.items():
-        rows[name] = lifted(trained(row, args.seed, args.out), xy, every, truth)
+        rows[name] = scaled(upright_pose(trained(row, args.seed, args.out), xy)[every].numpy(), truth)
     draw(rows, args.picture)
     return 0
 
