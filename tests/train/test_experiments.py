@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +81,8 @@ def test_readme_is_rebuilt_between_its_marks_again_and_again(tmp_path: Path) -> 
     readme, results = tmp_path / "README.md", tmp_path / "results"
     readme.write_text(f"before\n{BEGIN}\nstale\n{END}\nafter\n")
     write(results / "toy.json", TABLE)
+    write(results / "toy_more.json", replace(TABLE, title="More"))
+    (results / "toy_poses.png").write_bytes(b"a picture of its own")
     args = ["--readme", str(readme), "--results", str(results)]
     assert main(args) == 0
     first = readme.read_text()
@@ -88,7 +91,12 @@ def test_readme_is_rebuilt_between_its_marks_again_and_again(tmp_path: Path) -> 
     assert first.startswith("before\n")
     assert first.endswith("after\n")
     assert "stale" not in first
-    assert "![toy](results/toy.png)" in first
+    shown_there = [line for line in first.splitlines() if line.startswith("![")]
+    assert shown_there == [
+        "![toy](results/toy.png)",
+        "![toy](results/toy_poses.png)",
+        "![toy_more](results/toy_more.png)",
+    ]
     assert (results / "toy.png").stat().st_size > 1000
 
 

@@ -20,7 +20,15 @@ from torch import nn
 from train.data.mocap import Float, data_root
 from train.data.windows import Track
 from train.experiments.tables import HERE, Ordering, Table, mean, write
-from train.experiments.videopose3d_data import Slot, filmed, ray_tracks, screen_tracks, write_2d, write_3d
+from train.experiments.videopose3d_data import (
+    Slot,
+    detected_anew,
+    filmed,
+    ray_tracks,
+    screen_tracks,
+    write_2d,
+    write_3d,
+)
 from train.experiments.videopose3d_runs import (
     INPUTS,
     METRICS,
@@ -40,8 +48,10 @@ NAMES = {
     "theirs_in_ours": "its weights in our network",
     "ours": "our re-implementation",
     "shipped": "our shipped architecture",
+    "recipe": "our shipped architecture, detected anew each epoch as in its recipe",
 }
 
+RUNS = ["theirs", "ours", "shipped", "recipe"]
 MPJPE, FLIP = "MPJPE mm", "MPJPE mm, test-time flip"
 Facts = dict[str, float | str]
 
@@ -74,7 +84,7 @@ def one_run(who: str, kind: str, seed: int, args: argparse.Namespace, budget: Bu
     """Do one run and write its result; "theirs" also writes "theirs_in_ours"."""
     filmed_clips = material(args.data, args.videopose3d, budget, kind)
     began = time.monotonic()
-    tracks = ray_tracks if who == "shipped" else screen_tracks
+    tracks = ray_tracks if who in ("shipped", "recipe") else screen_tracks
     train, val = tracks(filmed_clips.train), tracks(filmed_clips.val)
     work = out / f"{kind}-{who}-{seed}"
     work.mkdir(parents=True, exist_ok=True)
@@ -93,7 +103,12 @@ def one_run(who: str, kind: str, seed: int, args: argparse.Namespace, budget: Bu
         model = train_ours(budget, train, seed, work)
         found = errors(lambda t, f: predict(model, t, f), val)
     else:
-        model = train_shipped(budget, train, seed, work)
+
+        def tracks_of_epoch(epoch: int) -> list[Track]:
+            again = who == "recipe" and epoch > 0
+            return ray_tracks(detected_anew(filmed_clips.train, 1000 + epoch)) if again else train
+
+        model = train_shipped(budget, tracks_of_epoch, seed, work)
         found = errors(lambda t, f: lift(model, t, budget.fps, f), val)
     facts |= {"minutes": (time.monotonic() - began) / 60, "parameters": sum(p.numel() for p in model.parameters())}
     save(out, who, kind, seed, found, facts)
@@ -156,10 +171,11 @@ def claims(kind: str, mine: dict[str, list[float]]) -> list[Ordering]:
         ratio = mean(mine["ours"]) / mean(mine["theirs"])
         out.append(Ordering(f"2D {kind}: our re-implementation is within 2 % of VideoPose3D's own MPJPE",
                             abs(ratio - 1) <= 0.02, f"{100 * (ratio - 1):+.1f} %"))  # fmt: skip
-    if {"theirs", "shipped"} <= set(mine):
-        ratio = mean(mine["shipped"]) / mean(mine["theirs"])
-        out.append(Ordering(f"2D {kind}: our shipped architecture is at least 8 % below it",
-                            ratio <= 0.92, f"{100 * (ratio - 1):+.1f} %"))  # fmt: skip
+    for who in ("shipped", "recipe"):
+        if {"theirs", who} <= set(mine):
+            ratio = mean(mine[who]) / mean(mine["theirs"])
+            claim = f"2D {kind}: {NAMES[who]} is at least 8 % below it"
+            out.append(Ordering(claim, ratio <= 0.92, f"{100 * (ratio - 1):+.1f} %"))
     return out
 
 
@@ -170,7 +186,7 @@ def main(argv: list[str] | None = None) -> int:
     p.add_argument("--out", type=Path, required=True)
     p.add_argument("--data", type=Path, default=data_root() / "mocap", help="folder of motion.npz")
     p.add_argument("--inputs", nargs="*", choices=list(INPUTS), default=list(INPUTS))
-    p.add_argument("--runs", nargs="*", choices=["theirs", "ours", "shipped"], default=["theirs", "ours", "shipped"])
+    p.add_argument("--runs", nargs="*", choices=RUNS, default=RUNS)
     p.add_argument("--seeds", type=int, nargs="*", default=[0], help="of ours; VideoPose3D's own code has none")
     p.add_argument("--result", type=Path, default=HERE / "results" / "against_videopose3d.json")
     for name, value in vars(Budget()).items():
@@ -182,7 +198,8 @@ def main(argv: list[str] | None = None) -> int:
     for kind in args.inputs:
         for who in args.runs:
             for seed in args.seeds:
-                if not (args.out / f"{kind}-{who}-{seed}.json").exists():
+                there = (args.out / f"{kind}-{who}-{seed}.json").exists()
+                if not there and (kind, who) != ("truth", "recipe"):
                     one_run(who, kind, seed, args, budget, args.out)
                     write(args.result, table(args.out, budget))
     write(args.result, table(args.out, budget))

@@ -63,7 +63,7 @@ class Budget:
 
     channels: int = 96
     epochs: int = 10
-    targets: int = 16000
+    targets: int = 12800
     batch: int = 128
     chunk: int = 1
     lr: float = 4e-3

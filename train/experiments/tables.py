@@ -150,6 +150,12 @@ def plot(table: Table, path: Path) -> bool:
     return True
 
 
+def pictures_of(path: Path) -> list[Path]:
+    """Return a results file's plot and the pictures that its experiment left beside it as STEM_*.png."""
+    beside = [p for p in path.parent.glob(f"{path.stem}_*.png") if not p.with_suffix(".json").exists()]
+    return [p for p in (path.with_suffix(".png"), *sorted(beside)) if p.exists()]
+
+
 def rebuild(readme: Path, results: Path) -> int:
     """Replace the part of the README between the marks by the sections of all results; return their number.
 
@@ -162,9 +168,9 @@ def rebuild(readme: Path, results: Path) -> int:
     parts = []
     for path in sorted(results.glob("*.json")):
         table = read(path)
-        picture = path.with_suffix(".png")
-        drawn = plot(table, picture)
-        parts.append(section(table, path.stem, [picture.relative_to(readme.parent).as_posix()] if drawn else []))
+        plot(table, path.with_suffix(".png"))
+        pictures = [p.relative_to(readme.parent).as_posix() for p in pictures_of(path)]
+        parts.append(section(table, path.stem, pictures))
     head, tail = text.split(BEGIN)[0], text.split(END)[1]
     readme.write_text(f"{head}{BEGIN}\n\n" + "\n".join(parts) + f"\n{END}{tail}")
     return len(parts)

@@ -108,10 +108,13 @@ def filmed(
             continue
         views = tuple(seen(camera, world_m) for camera in rigs[subject])
         out.append(Slot(subject, f"{_word(clip.action)} {number}", replace(clip, world_m=world_m, views=views)))
-    if noise_seed is None:
-        return out
-    noisy = detected([s.clip for s in out], noise_seed)
-    return [replace(s, clip=c) for s, c in zip(out, noisy, strict=True)]
+    return out if noise_seed is None else detected_anew(out, noise_seed)
+
+
+def detected_anew(slots: Sequence[Slot], noise_seed: int) -> list[Slot]:
+    """Return the slots with other detections of the same people."""
+    clips = detected([s.clip for s in slots], noise_seed)
+    return [replace(s, clip=c) for s, c in zip(slots, clips, strict=True)]
 
 
 def _word(action: str) -> str:

@@ -159,16 +159,15 @@ def shipped_network(parameters: int) -> nn.Module:
     return make(width=width)
 
 
-def train_shipped(budget: Budget, tracks: Sequence[Track], seed: int, out: Path) -> nn.Module:
+def train_shipped(budget: Budget, tracks_of_epoch: Callable[[int], Sequence[Track]], seed: int, out: Path) -> nn.Module:
     """Train the shipped architecture with its own losses, on whole sequences, for as many epochs and targets."""
     from train.tasks.lifter import losses
 
     torch.manual_seed(seed)
     model = shipped_network(sum(p.numel() for p in VideoPose(KERNELS[243], True, budget.channels).parameters()))
-    source = Windows(tracks, 1, 0)
 
     def epoch_batches(epoch: int) -> Iterator[Batch]:
-        length = SEQUENCES[epoch % len(SEQUENCES)]
+        source, length = Windows(tracks_of_epoch(epoch), 1, 0), SEQUENCES[epoch % len(SEQUENCES)]
         rng = np.random.default_rng([seed, epoch])
         for batch in source.epoch(rng, max(1, budget.batch // length), length, flip="both"):
             dt_s = torch.full(batch["score"].shape[:2], 1 / budget.fps)
