@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -29,7 +31,14 @@ SETTLE_OUTPUTS = OTHERS * 3 + 3 + OTHERS + 1 + OTHERS  # steps of joints and roo
 STEP_M = 0.1  # one unit of a predicted step, metres per 1/30 s
 ROOT_STEP_M = 0.2
 LONGEST_MEMORY = 600.0  # frames that a bone's running mean counts at most
-PARENT = [H36M17.parents[j] for j in range(1, JOINTS)]
+# a bone is its far joint less its near one; a joint is the sum of the bones from the pelvis to it
+FROM_PARENT = np.eye(OTHERS, dtype=np.float32)
+ALONG_CHAIN = np.zeros((JOINTS, OTHERS), np.float32)
+for _parent, _joint in H36M17.bones:
+    ALONG_CHAIN[_joint] = ALONG_CHAIN[_parent]
+    ALONG_CHAIN[_joint, _joint - 1] = 1
+    if _parent > 0:
+        FROM_PARENT[_joint - 1, _parent - 1] = -1
 MIRROR = [H36M17.mirror[j] - 1 for j in range(1, JOINTS)]
 
 
@@ -124,11 +133,10 @@ def with_bones(joints: Tensor, bone_m: Tensor) -> Tensor:
     Returns:
         (..., 17, 3) joints about the pelvis.
     """
-    whole = torch.cat([torch.zeros_like(joints[..., :1, :]), joints], -2)
-    bone = joints - whole[..., PARENT, :]
+    bone = torch.matmul(_matrix(FROM_PARENT, joints), joints)
     length = torch.sqrt((bone * bone).sum(-1, keepdim=True) + 1e-8)
-    bone = bone / length * bone_m.unsqueeze(-1)
-    out = [torch.zeros_like(bone[..., 0, :])]
-    for joint, parent in enumerate(PARENT, 1):
-        out.append(out[parent] + bone[..., joint - 1, :])
-    return torch.stack(out, -2)
+    return torch.matmul(_matrix(ALONG_CHAIN, joints), bone * (bone_m.unsqueeze(-1) / length))
+
+
+def _matrix(rows: npt.NDArray[np.float32], like: Tensor) -> Tensor:
+    return torch.from_numpy(rows).to(like)
