@@ -81,7 +81,8 @@ def test_readme_is_rebuilt_between_its_marks_again_and_again(tmp_path: Path) -> 
     readme, results = tmp_path / "README.md", tmp_path / "results"
     readme.write_text(f"before\n{BEGIN}\nstale\n{END}\nafter\n")
     write(results / "toy.json", TABLE)
-    write(results / "toy_more.json", replace(TABLE, title="More"))
+    write(results / "toy_more.json", replace(TABLE, title="More", note="See toy_more_shown.png."))
+    (results / "toy_more_shown.png").write_bytes(b"the note shows it already")
     (results / "toy_poses.png").write_bytes(b"a picture of its own")
     args = ["--readme", str(readme), "--results", str(results)]
     assert main(args) == 0

@@ -169,7 +169,7 @@ def rebuild(readme: Path, results: Path) -> int:
     for path in sorted(results.glob("*.json")):
         table = read(path)
         plot(table, path.with_suffix(".png"))
-        pictures = [p.relative_to(readme.parent).as_posix() for p in pictures_of(path)]
+        pictures = [p.relative_to(readme.parent).as_posix() for p in pictures_of(path) if p.name not in table.note]
         parts.append(section(table, path.stem, pictures))
     head, tail = text.split(BEGIN)[0], text.split(END)[1]
     readme.write_text(f"{head}{BEGIN}\n\n" + "\n".join(parts) + f"\n{END}{tail}")
