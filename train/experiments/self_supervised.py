@@ -31,6 +31,7 @@ from train.methods.two_views import estimated_standing, known_standing, standing
 from train.tasks.geometry import DROPS, FPS, GeometryConfig, rig, scores, train_geometry
 
 MOST_VIEWS = 12
+UNCLIPPED = 1e9
 COLUMNS = {"MPJPE mm": "mpjpe_mm", "P-MPJPE mm": "p_mpjpe_mm", "N-MPJPE mm": "n_mpjpe_mm"}
 Rows = dict[str, dict[str, list[float]]]
 
@@ -46,7 +47,7 @@ class Case:
     supervised: bool = False
     transform_weight: float = 1.0
     weights: str = "source"
-    grad_clip: float = 1e9
+    grad_clip: float = 1.0
 
 
 CASES = {
@@ -54,11 +55,12 @@ CASES = {
     "re-projection alone": Case(transform_weight=0),
     "transform re-projection": Case(),
     "no pre-training": Case(pretrained=False),
-    "no pre-training, gradients clipped": Case(pretrained=False, grad_clip=1.0),
+    "no pre-training, no clipping": Case(pretrained=False, grad_clip=UNCLIPPED),
     "estimated extrinsics": Case(estimated=True),
     "2 views": Case(views=2),
     "8 views": Case(views=8),
     "12 views": Case(views=12),
+    "gradients not clipped": Case(grad_clip=UNCLIPPED),
     "detector-like 2D, supervised": Case(detector=True, supervised=True),
     "detector-like 2D, no confidences": Case(detector=True, weights="none"),
     "detector-like 2D, confidences as in 3.5": Case(detector=True),
@@ -75,7 +77,7 @@ class Budget:
     blocks: int = 2
     pairs: int = 96
     steps: int = 1800
-    pretrain_steps: int = 800
+    pretrain_steps: int = 1200
 
 
 @dataclass(frozen=True)
@@ -166,7 +168,9 @@ def table(out: Path, budget: Budget, seeds: list[int]) -> Table:
         f"Single-frame networks of {budget.blocks} residual blocks of {budget.width}, {budget.pretrain_steps} steps of "
         f"pre-training and {budget.steps} of training on {budget.pairs} pairs of views, at {FPS:.0f} frames/s of the "
         "training clips (true 2D joints and the 4 cameras of the room unless the name says so, further views are "
-        "virtual); no 3D truth but in the supervised rows. Measured on the val subjects seen by the room's cameras."
+        "virtual); no 3D truth but in the supervised rows. Measured on the val subjects seen by the room's cameras. "
+        "Gradient norms are clipped at 1 unless the name says otherwise. One pose of the val subjects (left is blue, "
+        "right red):\n\n![truth, re-projection alone, transform re-projection](results/self_supervised_side_view.png)"
     )
     command = "python -m train.experiments.self_supervised --out runs/self_supervised"
     return Table("Lifting learned from views alone", note, command, [*COLUMNS, "remark"], listed, claims(rows))
@@ -178,7 +182,7 @@ def claims(rows: Rows, column: str = "MPJPE mm") -> list[Ordering]:
     checks = [
         ("re-projection alone is far worse (more than twice the error)", "re-projection alone", ours, 2.0),
         ("without pre-training it does not converge (more than twice the error)", "no pre-training", ours, 2.0),
-        ("nor with clipped gradients", "no pre-training, gradients clipped", ours, 2.0),
+        ("nor with gradients of any size", "no pre-training, no clipping", ours, 2.0),
         ("4 views teach more than 2", "2 views", ours, 1.0),
         ("12 views teach more than 4 (thesis: 2.0 mm)", ours, "12 views", 1.0),
         ("supervised training is better", ours, "supervised", 1.0),

@@ -49,27 +49,34 @@ def draw(axes: Axes, pose: Float, across: int, down: int) -> None:
         line = pose[[parent, joint]]
         axes.plot(line[:, across], -line[:, down], color=COLOURS[H36M17.side(joint)], linewidth=2.5)
     axes.set_aspect("equal")
-    axes.set_xlim(-1.3, 1.3)
-    axes.set_ylim(-1.15, 0.95)
+    axes.set_xlim(-0.9, 0.9)
+    axes.set_ylim(-1.0, 0.85)
     axes.set_xticks([])
     axes.set_yticks([])
 
 
 def picture(poses: dict[str, Float], truth: Float, path: Path) -> None:
-    """Write truth and methods side by side, one row per direction of view."""
+    """Write truth and methods side by side, one row per direction of view.
+
+    A pose whose scale is off by more than a half (one view cannot tell it) is drawn at its best scale, and so labelled.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
     columns = {"truth": truth, **poses}
-    figure, grid = plt.subplots(len(AXES), len(columns), figsize=(7.2, 4.6), layout="constrained")
+    figure, grid = plt.subplots(len(AXES), len(columns), figsize=(7.2, 5.2), layout="constrained")
+    for axes, (name, pose) in zip(grid[0], columns.items(), strict=True):
+        scale = float((pose * truth).sum() / (pose * pose).sum())
+        shrunk = abs(np.log(scale)) > np.log(1.5)
+        columns[name] = scale * pose if shrunk else pose
+        told = f"\n{mpjpe_mm(pose, truth):.0f} mm" + (f", drawn at {scale:.2f} of its size" if shrunk else "")
+        axes.set_title(name + (told if name != "truth" else "\n"), fontsize=9)
     for row, (direction, (across, down)) in zip(grid, AXES.items(), strict=True):
         row[0].set_ylabel(direction)
-        for axes, (name, pose) in zip(row, columns.items(), strict=True):
+        for axes, pose in zip(row, columns.values(), strict=True):
             draw(axes, pose, across, down)
-            if row is grid[0]:
-                axes.set_title(name if pose is truth else f"{name}\n{mpjpe_mm(pose, truth):.0f} mm", fontsize=10)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=90, metadata={"Software": None})
     plt.close(figure)
