@@ -10,31 +10,49 @@ import argparse
 import difflib
 import sys
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import Any
+
+from train.errors import DataError
 
 
 def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read a recipe's options from a file and the command line; ends the program if they are wrong, as argparse does.
 
-    Every recipe gets `--config FILE.toml` and `--tensorboard` this way.
+    Every recipe gets `--config FILE.toml` and `--tensorboard` this way. Options must be written out.
 
     Args:
         parser: The recipe's own options; the two are added.
         argv: The command line; None for the program's own.
+
+    Raises:
+        DataError: If `--data` is given and nothing is there.
     """
+    parser.allow_abbrev = False  # an abbreviated --config would be taken, and its file never read
     parser.add_argument("--config", type=Path, metavar="FILE.toml", help="options by name; flags override them")
     parser.add_argument("--tensorboard", action="store_true", help="log for TensorBoard as well, if it is installed")
     words = list(sys.argv[1:] if argv is None else argv)
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("--config", type=Path)
     path = first.parse_known_args(words)[0].config
-    return parser.parse_args([*(words_of(parser, path) if path else []), *words])
+    of_file = words_of(parser, path, _appended(parser, words)) if path else []
+    args = parser.parse_args([*of_file, *words])
+    data = getattr(args, "data", None)
+    if data is not None and data != parser.get_default("data") and not data.exists():
+        raise DataError(f"{data} does not exist")
+    return args
 
 
-def words_of(parser: argparse.ArgumentParser, path: Path) -> list[str]:
-    """Return the options of a file as command-line words: those that follow them override them."""
+def _appended(parser: argparse.ArgumentParser, words: Sequence[str]) -> set[str]:
+    """Return the options that may be given several times and are given on the command line."""
+    given = {word.partition("=")[0] for word in words}
+    actions = {flag: action for flag, action in parser._option_string_actions.items() if flag in given}
+    return {flag for a in actions.values() if isinstance(a, argparse._AppendAction) for flag in a.option_strings}
+
+
+def words_of(parser: argparse.ArgumentParser, path: Path, left_out: Set[str] = frozenset()) -> list[str]:
+    """Return the options of a file, but those left out, as command-line words: what follows them overrides them."""
     try:
         entries = tomllib.loads(path.read_text())
     except OSError as error:
@@ -47,7 +65,8 @@ def words_of(parser: argparse.ArgumentParser, path: Path) -> list[str]:
         if flag not in parser._option_string_actions or flag in ("--config", "--help"):
             near = difflib.get_close_matches(flag, parser._option_string_actions, 1)
             parser.error(f"{path}: no option {name!r}" + (f"; did you mean {near[0][2:]!r}?" if near else ""))
-        words += _words(parser, path, flag, value)
+        of_option = _words(parser, path, flag, value)
+        words += [] if flag in left_out else of_option
     return words
 
 

@@ -40,11 +40,13 @@ class RunLog:
             columns += [k for k in text if k not in columns]
             part = path.with_suffix(".tmp")
             with part.open("w", newline="") as file:
-                writer = csv.DictWriter(file, columns)
+                writer = csv.DictWriter(file, columns, extrasaction="ignore")  # a line torn and joined has more
                 writer.writeheader()
                 writer.writerows(before)
             part.replace(path)
+        torn = path.read_bytes()[-1:] != b"\n"  # by a kill in the middle of a line
         with path.open("a", newline="") as file:
+            file.write("\n" * torn)
             csv.DictWriter(file, columns).writerow(text)
         if self._events is not None:
             for key in row.keys() - {"step"}:

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from train.config import parse
+from train.errors import DataError
 from train.fit import FitConfig, fit
 from train.runlog import RunLog, read_curves
 
@@ -44,6 +45,29 @@ def test_the_file_sets_what_flags_do_not(tmp_path: Path) -> None:
     args = parse(parser(), ["--lr", "0.5", "--seeds", "9", *words, "--model", "lstm"])
     assert (args.lr, args.seeds, args.model, args.eval_every) == (0.5, [9], "lstm", 7)
     assert parse(parser(), ["--out", "x"]).lr == 1e-3
+
+
+def test_flags_replace_a_list_of_the_file(tmp_path: Path) -> None:
+    words = written(tmp_path, 'out = "x"\nset = [["a", "b"], ["c", "d"]]\n')
+    assert parse(parser(), [*words, "--set", "e", "f", "--set", "g", "h"]).set == [["e", "f"], ["g", "h"]]
+
+
+def test_options_are_written_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, path = written(tmp_path, "lr = 3")
+    with pytest.raises(SystemExit):
+        parse(parser(), ["--out", "x", "--conf", path])
+    assert "unrecognized arguments: --conf" in capsys.readouterr().err
+
+
+def test_data_that_is_not_there_is_told_if_it_was_given(tmp_path: Path) -> None:
+    def with_data() -> argparse.ArgumentParser:
+        p = parser()
+        p.add_argument("--data", type=Path, default=tmp_path / "default")
+        return p
+
+    assert parse(with_data(), ["--out", "x"]).data == tmp_path / "default"
+    with pytest.raises(DataError, match="nowhere does not exist"):
+        parse(with_data(), ["--out", "x", "--data", str(tmp_path / "nowhere")])
 
 
 @pytest.mark.parametrize(
@@ -87,6 +111,21 @@ def test_curves_take_new_columns_and_the_last_word_on_a_step(tmp_path: Path) -> 
     assert curves["loss"][:3] == [3, 1.5, 1]
     assert curves["bones"][1] == 0.1
     assert curves["bones"][0] != curves["bones"][0], "unknown"
+
+
+def test_curves_survive_a_kill_in_the_middle_of_a_line(tmp_path: Path) -> None:
+    log, path = RunLog(tmp_path), tmp_path / "log.csv"
+    log.add("log.csv", {"step": 10, "loss": 3})
+    with path.open("a") as file:
+        file.write("20,1.")
+    log.add("log.csv", {"step": 30, "loss": 1})
+    with path.open("a") as file:
+        file.write("40,1,50,1\n")  # joined by an older version
+    log.add("log.csv", {"step": 60, "loss": 0.5, "bones": 0.1})
+    curves = read_curves(path)
+    assert curves["step"] == [10, 20, 30, 40, 60]
+    assert curves["loss"] == [3, 1, 1, 1, 0.5]
+    assert curves["bones"][-1] == 0.1
 
 
 def train(folder: Path, tensorboard: bool) -> None:

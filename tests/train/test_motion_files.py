@@ -8,8 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
+from pipeline import cli
 from train.data.mocap import sample_takes
-from train.data.motion_files import load_any, subject_of
+from train.data.motion_files import load_any, read_capture, subject_of
+from train.errors import DataError
 from train.tasks import look_motion
 
 BVH_JOINTS = (
@@ -66,11 +68,38 @@ def test_bvh_folders_split_by_subject(tmp_path: Path) -> None:
 
 def test_one_file_is_training_material(tmp_path: Path) -> None:
     path = write_bvh(tmp_path / "dance.bvh")
-    assert len(load_any(path).fps) == 1
+    assert len(read_capture(path).xyz_m) == 5
     assert subject_of(path) == tmp_path.name
     assert subject_of(Path("a/113_25.bvh")) == "113"
-    with pytest.raises(ValueError, match=r"dance\.bvh, split 'val': no motion"):
-        load_any(path, "val")
+    train, val = load_any(path), load_any(path, "val")
+    np.testing.assert_array_equal(np.concatenate([train.xyz_m, val.xyz_m]), read_capture(path).xyz_m)
+    assert len(val.xyz_m) == 2
+    longer = write_bvh(tmp_path / "long.bvh", 80)
+    assert (len(load_any(longer).xyz_m), len(load_any(longer, "val").xyz_m)) == (70, 10)
+    with pytest.raises(DataError, match="short: 3 frames are too few"):
+        load_any(write_bvh(tmp_path / "short.bvh", 3))
+
+
+def test_of_one_persons_files_every_eighth_is_held_out(tmp_path: Path) -> None:
+    for number, name in enumerate(("walk", "run", "dance")):
+        write_bvh(tmp_path / f"{name}.bvh", 10 * (number + 1))
+    assert np.diff(load_any(tmp_path).clip_start).tolist() == [20, 10]  # run, walk
+    assert np.diff(load_any(tmp_path, "val").clip_start).tolist() == [30]
+    for number in range(6):
+        write_bvh(tmp_path / f"z{number}.bvh", 10)
+    assert len(load_any(tmp_path, "val").fps) == 2
+
+
+def test_the_command_tells_in_one_line_what_data_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_bvh(tmp_path / "short.bvh", 3)
+    command = ["train", "lifter", "--model", "tcn", "--out", str(tmp_path / "run"), "--data"]
+    for data, says in ((tmp_path / "nowhere", "nowhere does not exist"), (tmp_path, "short: 3 frames are too few")):
+        assert cli.main([*command, str(data)]) == 2
+        told = capsys.readouterr().err
+        assert says in told
+        assert told.startswith("posestream: ")
+        assert told.count("\n") == 1
+        assert "bug" not in told
 
 
 def test_videopose_and_the_motion_pack(tmp_path: Path) -> None:
@@ -92,16 +121,16 @@ def test_videopose_and_the_motion_pack(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="nowhere does not exist"):
+    with pytest.raises(DataError, match="nowhere does not exist"):
         load_any(tmp_path / "nowhere")
     (tmp_path / "notes.txt").write_text("hello")
     for path in (tmp_path, tmp_path / "notes.txt"):
-        with pytest.raises(ValueError, match=r"no motion\.npz, VideoPose3D file"):
+        with pytest.raises(DataError, match=r"no motion\.npz, VideoPose3D file"):
             load_any(path)
     (tmp_path / "01_01.amc").write_text(":DEGREES\n")
-    with pytest.raises(ValueError, match=r"01_01\.amc: 0 \.asf files beside it"):
+    with pytest.raises(DataError, match=r"01_01\.amc: 0 \.asf files beside it"):
         load_any(tmp_path)
-    with pytest.raises(ValueError, match="split must be"):
+    with pytest.raises(DataError, match="split must be"):
         load_any(tmp_path, "test")
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from train.data.rigs import room_rig
 from train.data.room import RoomClip, normalised, room_clips
+from train.errors import DataError
 
 STANDING = np.array(
     [
@@ -67,7 +68,7 @@ def test_splits_do_not_mix_and_long_walks_stay_in_the_picture(folder: Path) -> N
     assert len(short.world_m) == 61
     assert 80 <= len(far.world_m) < 121  # 6 m are more than the cameras see
     assert all(((v.xy_px > 0) & (v.xy_px < 1000)).all() for v in far.views)
-    with pytest.raises(ValueError, match="no clip of split 'test'"):
+    with pytest.raises(DataError, match="no clip of split 'test'"):
         room_clips(folder, "test", room_rig())
 
 

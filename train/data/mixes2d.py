@@ -10,6 +10,7 @@ from train.data.annotated import STILL_READERS, VIDEO_READERS
 from train.data.augment2d import AugmentConfig
 from train.data.lspet import load_lspet
 from train.data.people2d import Mixer, StillSet, load_shard
+from train.errors import reading
 
 WEIGHTS = Path("weights/movenet_lightning_f16.npz")
 UNLICENSED = "LSPET (no licence stated: research data inside)"
@@ -43,15 +44,29 @@ class DataChoice:
 
 
 def load_sets(choice: DataChoice) -> tuple[list[StillSet], list[StillSet], list[StillSet]]:
-    """Load photographs, video and rendered shards that exist by now; each may be empty."""
+    """Load photographs, video and rendered shards that exist by now; each may be empty.
+
+    Raises:
+        DataError: If a set is not there or damaged.
+    """
+    with reading():
+        return _stills(choice), _video(choice), _rendered(choice)
+
+
+def _stills(choice: DataChoice) -> list[StillSet]:
     noses = choice.labels / "noses.npz" if choice.labels else None
     noses = noses if noses and noses.exists() else None
     stills = [load_lspet(choice.data / "images" / "lspet", held_out=False, noses=noses)] if choice.lspet else []
-    stills += [STILL_READERS[name].load(folder, "train") for name, folder in choice.sets if name in STILL_READERS]
+    return stills + [STILL_READERS[name].load(folder, "train") for name, folder in choice.sets if name in STILL_READERS]
+
+
+def _video(choice: DataChoice) -> list[StillSet]:
     video = [load_shard(p) for p in sorted(choice.labels.glob("clip_train_*.npz"))] if choice.labels else []
-    video += [VIDEO_READERS[name].load(folder, "train") for name, folder in choice.sets if name in VIDEO_READERS]
-    rendered = [load_shard(p) for p in sorted(choice.rendered.glob("*.npz"))] if choice.rendered else []
-    return stills, video, rendered
+    return video + [VIDEO_READERS[name].load(folder, "train") for name, folder in choice.sets if name in VIDEO_READERS]
+
+
+def _rendered(choice: DataChoice) -> list[StillSet]:
+    return [load_shard(p) for p in sorted(choice.rendered.glob("*.npz"))] if choice.rendered else []
 
 
 def mixer_maker(

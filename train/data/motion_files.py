@@ -7,13 +7,15 @@
     an .amc file, or a folder of them            motion capture; each finds its .asf beside it
 
 Splits go by subject. BVH and AMC have none of their own: the subject is the folder that a file lies in, for names like
-CMU's (07_01) the first number; every eighth subject, beginning with the first, is "val"; a lone subject is all "train".
+CMU's (07_01) the first number; every eighth subject, beginning with the first, is "val". Of a lone subject it is every
+eighth file, of a lone file its last eighth: what was learnt of that person, not of people, is then measured.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +27,9 @@ from train.data.mpi_inf_3dhp import read_mpi_inf_3dhp
 from train.data.named_joints import MotionClip, to_clip
 from train.data.room import RoomClip
 from train.data.videopose_npz import read_videopose
+from train.errors import reading
 
-EVERY = 8  # one subject of so many is for validation
+EVERY = 8  # one subject, file or frame of so many is for validation
 SHORTEST = 2  # frames
 
 
@@ -35,17 +38,17 @@ def load_any(path: Path, split: str = "train", unit_m: float | None = None, up: 
 
     Args:
         path: See this module's description.
-        split: "train" or "val"; subjects do not mix.
+        split: "train" or "val"; subjects do not mix if there are several.
         unit_m: Metres per unit of BVH and AMC files; None to guess.
         up: Axis of BVH and AMC files that points up, or "auto".
 
     Raises:
-        FileNotFoundError: If there is nothing at the path.
-        ValueError: If it is none of the forms, is damaged, or has nothing of the split; says what is wrong.
+        DataError: If there is nothing at the path, or it is none of the forms, damaged, or has nothing of the split.
     """
-    if (path / "motion.npz").is_file() or path.name == "motion.npz":
-        return load_motion(path if path.is_dir() else path.parent, split)
-    return as_motion(read_clips(path, split, unit_m, up), f"{path}, split {split!r}")
+    with reading():
+        if (path / "motion.npz").is_file() or path.name == "motion.npz":
+            return load_motion(path if path.is_dir() else path.parent, split)
+        return as_motion(read_clips(path, split, unit_m, up), f"{path}, split {split!r}")
 
 
 def read_clips(path: Path, split: str = "train", unit_m: float | None = None, up: str = "auto") -> Iterator[MotionClip]:
@@ -59,8 +62,10 @@ def read_clips(path: Path, split: str = "train", unit_m: float | None = None, up
     elif any(path.glob("S*/Seq*/annot.mat")) or any(path.glob("**/TS*/annot_data.mat")):
         yield from _motions(read_mpi_inf_3dhp(path, split, (0,)))
     else:
-        for file in captures(path, split):
-            yield read_capture(file, unit_m, up)
+        train, val = captures(path, "train"), captures(path, "val")
+        for file in train if split == "train" else val:
+            clip = read_capture(file, unit_m, up)
+            yield _piece(clip, split) if train == val else clip
 
 
 def read_capture(path: Path, unit_m: float | None = None, up: str = "auto") -> MotionClip:
@@ -102,7 +107,7 @@ def _motions(clips: Iterable[RoomClip]) -> Iterator[MotionClip]:
 
 
 def captures(path: Path, split: str) -> list[Path]:
-    """Return the BVH and AMC files of a split.
+    """Return the BVH and AMC files of a split; a lone file is in both.
 
     Raises:
         ValueError: If there is no such file at all.
@@ -111,9 +116,20 @@ def captures(path: Path, split: str) -> list[Path]:
     files = [path] if path.is_file() else sorted(f for f in path.rglob("*") if f.suffix.lower() in kinds)
     if not files or files[0].suffix.lower() not in kinds:
         raise ValueError(f"{path}: no motion.npz, VideoPose3D file, MPI-INF-3DHP folder, .bvh or .amc")
-    subjects = sorted({subject_of(file) for file in files})
-    held_out = set(subjects[::EVERY]) if len(subjects) > 1 else set()
-    return [file for file in files if (subject_of(file) in held_out) == (split == "val")]
+    if len(files) == 1:
+        return files
+    several = len({subject_of(file) for file in files}) > 1
+    names = [subject_of(file) if several else str(file) for file in files]
+    held_out = sorted(set(names))[::EVERY]
+    return [file for file, name in zip(files, names, strict=True) if (name in held_out) == (split == "val")]
+
+
+def _piece(clip: MotionClip, split: str) -> MotionClip:
+    frames = len(clip.xyz_m)
+    if frames < 2 * SHORTEST:
+        raise ValueError(f"{clip.name}: {frames} frames are too few to train on and to validate with")
+    cut = frames - max(SHORTEST, frames // EVERY)
+    return replace(clip, xyz_m=clip.xyz_m[:cut] if split == "train" else clip.xyz_m[cut:])
 
 
 def _skeleton_of(path: Path) -> Path:

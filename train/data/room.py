@@ -16,6 +16,7 @@ import numpy.typing as npt
 from train.data.mocap import STATURE_M, Float, Motion, load_motion, resample
 from train.data.noise2d import biased, detector_like
 from train.data.rigs import Camera
+from train.errors import reading
 
 IDLE_SHARE = 0.12  # of the frames: people merely standing ("reactidle")
 REACH_M = 2.2  # a pelvis nearer to the middle of the room rig than this is a person whom all four cameras see whole
@@ -78,10 +79,10 @@ def room_clips(
         detector_seed: None for the true 2D joints with score 1; else the seed of imitated detections.
 
     Raises:
-        FileNotFoundError: If there is no motion.npz.
-        ValueError: If the split has no clip.
+        DataError: If there is no motion.npz, or it has no clip of the split.
     """
-    motion = load_motion(folder, split)
+    with reading():
+        motion = load_motion(folder, split)
     with np.load(folder / "motion.npz") as pack:
         rows = np.flatnonzero(pack["split"] == split)
         idle = pack["rig"][rows] == "reactidle"

@@ -15,6 +15,7 @@ from train.config import parse
 from train.data.annotated import STILL_READERS, VIDEO_READERS
 from train.data.mixes2d import WEIGHTS, DataChoice
 from train.data.mocap import data_root
+from train.errors import reading
 from train.export import export_model
 from train.losses2d import LOSSES
 from train.models.compact import CompactDetector
@@ -142,7 +143,8 @@ def main(argv: list[str] | None = None) -> None:
     if args.out is None and (args.stage or not args.export):
         options.error("give --out, or --export with --start")
     torch.set_num_threads(args.threads)
-    model, facts = load_start(args)
+    with reading():
+        model, facts = load_start(args)
     for number in [args.stage] if args.stage else sorted(STAGES) if args.out else []:
         given = {key: getattr(args, key) for key in ("steps", "batch", "erase") if getattr(args, key) is not None}
         stage, folder = replace(STAGES[number], **given), args.out / f"stage{number}"

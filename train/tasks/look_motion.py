@@ -28,6 +28,7 @@ from train.data.room import RoomClip, View, centred, detected, room_clips, seen
 from train.data.rotations import unit
 from train.data.sheet import draw_truth
 from train.data.videopose_npz import read_videopose
+from train.errors import DataError
 
 Image = npt.NDArray[np.uint8]
 
@@ -51,7 +52,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         clips = [c for f in args.files for c in islice(clips_of(f, args), args.clips)]
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, FileNotFoundError, DataError) as error:
         print(f"look_motion: {error}", file=sys.stderr)
         return 1
     if args.detections:
