@@ -152,7 +152,8 @@ def table(out: Path, budget: Budget) -> Table:
         orderings += claims(kind, mine)
     note = (
         f"Causal 243 frames, {budget.channels} channels, {budget.epochs} epochs (each frame and its mirror image), "
-        f"batch {budget.batch}, learning rate from {budget.lr:g} down by the paper's whole factor. "
+        f"batch {budget.batch}, learning rate from {budget.lr:g} down by the paper's whole factor (the shipped one: "
+        f"its own losses, batch {budget.batch_shipped}, {budget.lr_shipped:g}). "
         f"{frames['train frames']:.0f} training and {frames['val frames']:.0f} val frames (views x frames at "
         f"{budget.fps:g} fps; every {budget.every}th training clip, all val clips, at most {budget.most_s:g} s each), "
         "people of val never trained on, cameras of Human3.6M. Averages over actions as that code does. "

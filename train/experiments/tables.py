@@ -152,7 +152,8 @@ def plot(table: Table, path: Path) -> bool:
 
 def pictures_of(path: Path) -> list[Path]:
     """Return a results file's plot and the pictures that its experiment left beside it as STEM_*.png."""
-    beside = [p for p in path.parent.glob(f"{path.stem}_*.png") if not p.with_suffix(".json").exists()]
+    others = [p.stem for p in path.parent.glob(f"{path.stem}_*.json")]
+    beside = [p for p in path.parent.glob(f"{path.stem}_*.png") if not any(p.stem.startswith(o) for o in others)]
     return [p for p in (path.with_suffix(".png"), *sorted(beside)) if p.exists()]
 
 

@@ -45,6 +45,7 @@ class Budget:
         most_s: Longest piece of a clip.
         lr: First learning rate of VideoPose3D and ours.
         lr_shipped: Of the shipped architecture.
+        batch_shipped: Frames in its batches.
     """
 
     channels: int = 96
@@ -55,6 +56,7 @@ class Budget:
     most_s: float = 4.0
     lr: float = 4e-3
     lr_shipped: float = 2e-3
+    batch_shipped: int = 64
 
     @property
     def lr_decay(self) -> float:
@@ -169,7 +171,7 @@ def train_shipped(budget: Budget, tracks_of_epoch: Callable[[int], Sequence[Trac
     def epoch_batches(epoch: int) -> Iterator[Batch]:
         source, length = Windows(tracks_of_epoch(epoch), 1, 0), SEQUENCES[epoch % len(SEQUENCES)]
         rng = np.random.default_rng([seed, epoch])
-        for batch in source.epoch(rng, max(1, budget.batch // length), length, flip="both"):
+        for batch in source.epoch(rng, max(1, budget.batch_shipped // length), length, flip="both"):
             dt_s = torch.full(batch["score"].shape[:2], 1 / budget.fps)
             dt_s[:, 0] = 0
             yield {**batch, "dt_s": dt_s}
