@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 
 from engines.cache import EngineCache, Entry
+from engines.marked import replace_part
 
-BEGIN, END = "<!-- build table: begin -->", "<!-- build table: end -->"
+PART = "build table"
 
 
 def table(entries: list[Entry]) -> str:
@@ -30,24 +31,11 @@ def _builders(entries: list[Entry]) -> str:
     return "".join(f"\nBuilt with {f} {v}, GPU: {gpu}.\n" for f, v, gpu in by)
 
 
-def insert(path: Path, text: str) -> None:
-    """Put a text between the marks of a file.
-
-    Raises:
-        ValueError: If the marks are not there.
-    """
-    content = path.read_text()
-    if content.count(BEGIN) != 1 or content.count(END) != 1:
-        raise ValueError(f"{path} needs one line {BEGIN} and one line {END}")
-    head, rest = content.split(BEGIN)
-    path.write_text(f"{head}{BEGIN}\n{text}{END}{rest.split(END)[1]}")
-
-
 def main(argv: list[str]) -> int:
     """Run the command; return the exit code."""
     text = table(EngineCache().entries())
     if argv:
-        insert(Path(argv[0]), text)
+        replace_part(Path(argv[0]), PART, text)
     else:
         sys.stdout.write(text)
     return 0

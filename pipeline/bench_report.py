@@ -7,9 +7,10 @@ import platform
 from pathlib import Path
 from typing import Any
 
+from engines.marked import replace_part
 from pipeline.errors import OutputError
 
-MARKS = ("<!-- bench:begin -->", "<!-- bench:end -->")
+PART = "bench"
 
 
 def machine() -> dict[str, Any]:
@@ -60,12 +61,8 @@ def insert(path: Path, text: str) -> None:
         OutputError: If the file cannot be read or written, or has no marks.
     """
     try:
-        before, found, rest = path.read_text().partition(MARKS[0])
-        _, closed, after = rest.partition(MARKS[1])
-        if not (found and closed):
-            raise OutputError(
-                f"{path} has no place for the table", f"put {MARKS[0]} and {MARKS[1]} into it", exit_code=2
-            )
-        path.write_text(f"{before}{MARKS[0]}\n```\n{text.rstrip()}\n```\n{MARKS[1]}{after}")
+        replace_part(path, PART, f"```\n{text.rstrip()}\n```")
+    except ValueError as error:
+        raise OutputError(f"no place for the table: {error}", exit_code=2) from error
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror}", exit_code=2) from error

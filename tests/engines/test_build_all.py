@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import pytest
 
-from engines.build_table import BEGIN, END, insert, table
+from engines.build_table import main, table
 from engines.cache import EngineCache, Entry
 from engines.modelfile import read_model
 from engines.parity import recorded_frames
@@ -67,18 +67,17 @@ def test_each_holds_its_weights_in_its_precision(built, path, precision):
     assert facts["build_s"] > 0
 
 
-def test_the_table_goes_between_its_marks(tmp_path):
+def test_the_table_goes_between_its_marks(tmp_path, monkeypatch):
     facts = {
         "key": {"model": "lifter-tcn", "people": [1, 2], "flavour": "tensorrt_rtx", "version": "1.7", "gpu": "none"},
         "plan_bytes": 25_700_000, "build_s": 3.21, "build_cpu_s": 2.5, "spec": {"precision": "fp32"},
     }  # fmt: skip
-    text = table([Entry(tmp_path, json.loads(json.dumps(facts)))])
+    entries = [Entry(tmp_path, json.loads(json.dumps(facts)))]
+    text = table(entries)
     assert "| lifter-tcn | fp32 | 1, 2 | 3.2 | 2.5 | 25.7 |" in text
     page = tmp_path / "README.md"
-    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
-    insert(page, text)
-    insert(page, text)
-    assert page.read_text() == f"before\n{BEGIN}\n{text}{END}\nafter\n"
-    page.write_text("no marks")
-    with pytest.raises(ValueError, match="needs one line"):
-        insert(page, text)
+    begin, end = "<!-- build table: begin -->", "<!-- build table: end -->"
+    page.write_text(f"before\n{begin}\nold\n{end}\nafter\n")
+    monkeypatch.setattr(EngineCache, "entries", lambda _: entries)
+    assert main([str(page)]) == main([str(page)]) == 0
+    assert page.read_text() == f"before\n{begin}\n\n{text.strip()}\n\n{end}\nafter\n"

@@ -134,10 +134,10 @@ def test_the_whole_bench_gives_its_figures(tmp_path: Path) -> None:
 
 def test_the_table_takes_its_place_in_a_readme_and_nothing_else_changes(tmp_path):
     readme = tmp_path / "README.md"
-    readme.write_text("before\n<!-- bench:begin -->\nold\n<!-- bench:end -->\nafter\n")
+    readme.write_text("before\n<!-- bench: begin -->\nold\n<!-- bench: end -->\nafter\n")
     insert(readme, "new table\n")
     insert(readme, "newer table\n")
-    wanted = "before\n<!-- bench:begin -->\n```\nnewer table\n```\n<!-- bench:end -->\nafter\n"
+    wanted = "before\n<!-- bench: begin -->\n\n```\nnewer table\n```\n\n<!-- bench: end -->\nafter\n"
     assert readme.read_text() == wanted
 
 
