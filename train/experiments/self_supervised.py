@@ -32,6 +32,7 @@ from train.tasks.geometry import DROPS, FPS, GeometryConfig, rig, scores, train_
 
 MOST_VIEWS = 12
 UNCLIPPED = 1e9
+SCATTER_MM = 1.0  # known and estimated extrinsics that agree to 0.00 degrees end 0.7 mm apart: less means nothing
 COLUMNS = {"MPJPE mm": "mpjpe_mm", "P-MPJPE mm": "p_mpjpe_mm", "N-MPJPE mm": "n_mpjpe_mm"}
 Rows = dict[str, dict[str, list[float]]]
 
@@ -182,7 +183,7 @@ def claims(rows: Rows, column: str = "MPJPE mm") -> list[Ordering]:
     checks = [
         ("re-projection alone is far worse (more than twice the error)", "re-projection alone", ours, 2.0),
         ("without pre-training it does not converge (more than twice the error)", "no pre-training", ours, 2.0),
-        ("nor with gradients of any size", "no pre-training, no clipping", ours, 2.0),
+        ("nor without gradient clipping", "no pre-training, no clipping", ours, 2.0),
         ("4 views teach more than 2", "2 views", ours, 1.0),
         ("12 views teach more than 4 (thesis: 2.0 mm)", ours, "12 views", 1.0),
         ("supervised training is better", ours, "supervised", 1.0),
@@ -205,7 +206,10 @@ def claims(rows: Rows, column: str = "MPJPE mm") -> list[Ordering]:
 def _claim(text: str, worse: list[float], better: list[float], factor: float) -> Ordering:
     wins = sum(a > factor * b for a, b in zip(worse, better, strict=False))
     why = f"MPJPE {mean(worse):.1f} against {mean(better):.1f} mm; in {wins} of {min(len(worse), len(better))} seeds"
-    return Ordering(text, mean(worse) > factor * mean(better), why)
+    apart = mean(worse) > mean(better) + SCATTER_MM
+    if not apart and abs(mean(worse) - mean(better)) < SCATTER_MM:
+        why += f"; less than the {SCATTER_MM:.0f} mm by which equal trainings differ"
+    return Ordering(text, apart and mean(worse) > factor * mean(better), why)
 
 
 def main(argv: list[str] | None = None) -> int:

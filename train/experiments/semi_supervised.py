@@ -30,6 +30,11 @@ VARIANTS = {
     "back-projection + bones": (True, "l1"),
 }
 COLUMNS = {"MPJPE mm": "mpjpe_mm", "P-MPJPE mm": "p_mpjpe_mm", "N-MPJPE mm": "n_mpjpe_mm"}
+WHY_NOT_BONES = (  # seen in the logs: at 5 % the term kept the labelled poses 107 instead of 90 mm off in training
+    "probably, not proven: the absolute difference pulls as hard at 1 mm as at 50 mm, in batches this small after the "
+    "chance of who is in them and against the pose loss (the paper's are 16 times larger), and our subjects' bones are "
+    "much alike, so there is less to repair"
+)
 WHOLE_DECAY = 0.95**80  # of the learning rate over all epochs, as in the paper
 Rows = dict[str, dict[str, list[float]]]
 
@@ -115,9 +120,11 @@ def claims(rows: Rows, column: str = "MPJPE mm") -> list[Ordering]:
             gains[share] = mean(plain[column]) - mean(full[column])
             text = f"{share:.0%} labels: back-projection with the bone term beats supervised training"
             out.append(_claim(text, plain[column], full[column]))
-        if loose and full:
+        if plain and loose and full:
             text = f"{share:.0%} labels: the bone term makes back-projection better"
-            out.append(_claim(text, loose[column], full[column]))
+            out.append(_claim(text, loose[column], full[column], WHY_NOT_BONES if share == SHARES[0] else ""))
+            text = f"{share:.0%} labels: back-projection without the bone term beats supervised training"
+            out.append(_claim(text, plain[column], loose[column]))
     if len(gains) == len(SHARES):
         falls = gains[SHARES[0]] > gains[SHARES[-1]]
         why = ", ".join(f"{g:.1f} mm at {s:.0%}" for s, g in gains.items())
@@ -125,11 +132,12 @@ def claims(rows: Rows, column: str = "MPJPE mm") -> list[Ordering]:
     return out
 
 
-def _claim(text: str, worse: list[float], better: list[float]) -> Ordering:
+def _claim(text: str, worse: list[float], better: list[float], why_not: str = "") -> Ordering:
     wins = sum(b < a for a, b in zip(worse, better, strict=False))
     seeds = min(len(worse), len(better))
     why = f"MPJPE {mean(worse):.1f} against {mean(better):.1f} mm; better in {wins} of {seeds} seeds"
-    return Ordering(text, mean(better) < mean(worse), why)
+    holds = mean(better) < mean(worse)
+    return Ordering(text, holds, why if holds or not why_not else f"{why}; {why_not}")
 
 
 def main(argv: list[str] | None = None) -> int:
