@@ -8,7 +8,6 @@ import hashlib
 import itertools
 from argparse import Namespace
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,6 @@ from train.export import export_model, read_weights
 from train.fit import Batch, FitConfig, fit, steps_done
 from train.losses3d import acceleration_loss, bone_loss, position_loss, root_loss, velocity_loss
 from train.models.lifter_io import Lifter, lifter_spec
-from train.models.look_ahead import wait_sequence
 from train.models.lstm import LstmLifter
 from train.models.tcn import CausalTcn
 from train.provenance import read_provenance, write_provenance
@@ -47,28 +45,30 @@ EXAMPLES = """examples:
   python -m train.tasks.lifter --model tcn --out runs/tcn --no-train --export lifter-tcn.onnx   (best so far)"""
 
 
-def batches(motion: Motion, frames: int, seed: int, steps: int, done: int = 0) -> Iterator[Batch]:
-    """Yield training batches of about `frames` frames each, for ever, ever longer over the first 60 % of `steps`."""
+def batches(motion: Motion, frames: int, seed: int, steps: int, done: int = 0, look_ahead: int = 0) -> Iterator[Batch]:
+    """Yield training batches of about `frames` answers each, for ever, ever longer over the first 60 % of `steps`."""
     rng = np.random.default_rng(seed + done)
     for step in itertools.count(done):
         progress = min(1.0, step / (0.6 * steps))
         shares = np.array(FIRST_SHARES) * (1 - progress) + np.array(LAST_SHARES) * progress
         length = int(rng.choice(LENGTHS, p=shares))
-        take = sample_takes(motion, rng, max(2, frames // length), length)
+        take = sample_takes(motion, rng, max(2, frames // length), length + look_ahead)
         yield {name: torch.from_numpy(a) for name, a in make_batch(take, rng, foreign=True).items()}
 
 
 def losses(model: Lifter, batch: Batch) -> dict[str, Tensor]:
     """Return the weighted losses of one batch; positions dominate."""
     pose, root = model.sequence(batch["xy"], batch["score"], batch["dt_s"])
-    late = partial(wait_sequence, frames=model.look_ahead)
-    truth, seen = late(batch["pose_m"]), late((batch["score"] > 0).any(-1).float())
+    ahead = model.look_ahead  # row t answers for frame t - ahead
+    pose, root, answered = pose[:, ahead:], root[:, ahead:], pose.shape[1] - ahead
+    truth, dt_s = batch["pose_m"][:, :answered], batch["dt_s"][:, :answered]
+    seen = (batch["score"][:, :answered] > 0).any(-1).float()
     return {
         "position": position_loss(pose, truth),
-        "velocity": 2 * velocity_loss(pose, truth, late(batch["dt_s"])),
-        "acceleration": acceleration_loss(pose, truth, late(batch["dt_s"])),
+        "velocity": 2 * velocity_loss(pose, truth, dt_s),
+        "acceleration": acceleration_loss(pose, truth, dt_s),
         "bones": 0.2 * bone_loss(pose, truth),
-        "root": 0.2 * root_loss(root, late(batch["root_m"]), seen),
+        "root": 0.2 * root_loss(root, batch["root_m"][:, :answered], seen),
     }
 
 
@@ -187,8 +187,10 @@ def train(model: Lifter, source: Path, evaluate: Callable[[Lifter], dict[str, fl
         log_every=min(100, args.steps),
         tensorboard=args.tensorboard,
     )
-    write_provenance(args.out, origin(args, source))
-    takes = batches(load_any(source, "train"), args.frames, args.seed, args.steps, steps_done(args.out))
+    done = steps_done(args.out)
+    motion = load_any(source, "train")
+    write_provenance(args.out, origin(args, source), done)
+    takes = batches(motion, args.frames, args.seed, args.steps, done, model.look_ahead)
     fit(config, model, takes, losses, evaluate)
 
 
