@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -16,8 +17,9 @@ Answer = tuple[Float, Float, np.float32]
 
 @dataclass(slots=True)
 class _Seen:
-    """What is remembered of one person: last step, last frame in view, and how many frames in view."""
+    """What is remembered of one person: first frame, last step, last frame in view, and how many frames in view."""
 
+    began_s: float
     step_s: float
     seen_s: float
     frames: int
@@ -50,7 +52,7 @@ class History:
         }
         fresh = {k for k in keys if k not in self._seen}
         for key in fresh:
-            self._seen[key] = _Seen(time_s, time_s, 0)
+            self._seen[key] = _Seen(time_s, time_s, time_s, 0)
         rows = [*keys, *(k for k in self._seen if k not in keys)]
         dt_s = [time_s - self._seen[k].step_s for k in rows]
         for key in rows:
@@ -63,6 +65,10 @@ class History:
     def frames(self, key: Hashable) -> int:
         """Return in how many frames somebody was seen since they started."""
         return self._seen[key].frames
+
+    def began_s(self, key: Hashable) -> float:
+        """Return the time of the frame in which somebody started."""
+        return self._seen[key].began_s
 
 
 class Lifter:
@@ -81,8 +87,7 @@ class Lifter:
         self.max_gap_s = float(settings["max_gap_s"])
         self.look_ahead_frames = int(settings.get("look_ahead_frames", 0))  # by which the answers lag
         self._history = History(self.max_gap_s)
-        self.answers: dict[Hashable, Answer] = {}
-        """What the last step said of everybody who took it, those who coast among them."""
+        self._answers: dict[Hashable, Answer] = {}
 
     def lift(
         self,
@@ -114,7 +119,7 @@ class Lifter:
             each person's frame `look_ahead_frames` steps ago.
         """
         rows, dt_s, fresh = self._history.step(keys, time_s, reset)
-        self.answers = {}
+        self._answers = {}
         if not rows:
             return np.zeros((0, 17, 3), np.float32), np.zeros((0, 3), np.float32), np.zeros(0, np.float32)
         idle = ((0, len(rows) - len(keys)),)
@@ -125,6 +130,32 @@ class Lifter:
         frames = np.array([self._history.frames(k) for k in rows], np.float32)
         filled = np.minimum(frames / self.receptive_field, 1).astype(np.float32)
         said = out["xyz_m"].astype(np.float32), out["root_m"].astype(np.float32), filled
-        self.answers = dict(zip(rows, zip(*said, strict=True), strict=True))
+        self._answers = dict(zip(rows, zip(*said, strict=True), strict=True))
         people = len(keys)
         return said[0][:people], said[1][:people], said[2][:people]
+
+    def answers(self, time_s: float) -> dict[Hashable, Answer]:
+        """Return what the last step said of everybody who took it and is remembered since `time_s` or longer.
+
+        Those who coast are among them. Who started later is somebody else than whom that frame showed.
+        """
+        return {k: said for k, said in self._answers.items() if self._history.began_s(k) <= time_s}
+
+    def step_after_end_s(self, frame_s: float) -> float:
+        """Return how far apart the steps are that fetch the last answers after frames `frame_s` apart.
+
+        Everybody in the last frame must still be remembered when the answer for it comes.
+        """
+        return min(frame_s, self.max_gap_s / (self.look_ahead_frames + 1))
+
+    def conditions(self) -> dict[str, Any]:
+        """Return as plain data what a table of errors must say beside them: the model, and how it was used."""
+        spec, engine = self.engine.spec, self.engine
+        return {
+            "model": {
+                "name": spec.name, "precision": spec.precision, "sha256": engine.sha256, "backend": engine.backend
+            },
+            "causal": self.look_ahead_frames == 0,
+            "look_ahead_frames": self.look_ahead_frames,
+            "flip": False,
+        }  # fmt: skip

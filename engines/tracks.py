@@ -29,15 +29,16 @@ ARRAYS: dict[str, tuple[str, str, tuple[str | int, ...]]] = {
     "focal_px": ("iuf", "float64", ("C",)),
 }
 _KIND_NAMES = {"iuf": "numbers", "iu": "whole numbers"}
-_ROUNDING = 1e-3
+OTHER_SCALE = 2.0  # a score beyond is on another scale, such as percent
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tracks:
     """2D joints of N rows in C clips: one person in each, filmed by one camera at rest or not.
 
-    Any array of real numbers is taken; it is kept in the dtype given here. A joint whose score is 0 or NaN, or
-    whose position is not finite, is missing: its score becomes 0 and its position is not read.
+    Any array of real numbers is taken; it is kept in the dtype given here. A joint whose score is 0, below or NaN, or
+    whose position is not finite, is missing: its score becomes 0 and its position is not read. A score a little above 1
+    becomes 1.
 
     Attributes:
         xy_px: (N, 17, 2) float32 pixels.
@@ -88,7 +89,7 @@ class Tracks:
         rises[1:] = (np.diff(self.pts_s) > 0) | (np.diff(self.clip) != 0)
         _require(rises, "pts_s", "rising within a clip", self.pts_s)
         known = np.isfinite(self.score)
-        fits = ~known | ((self.score >= -_ROUNDING) & (self.score <= 1 + _ROUNDING))
+        fits = ~known | (np.abs(self.score) <= OTHER_SCALE)
         _require(fits.all(1), "score", "0..1", np.take_along_axis(self.score, fits.argmin(1)[:, None], 1)[:, 0])
 
     def __len__(self) -> int:
@@ -134,7 +135,7 @@ def lift_tracks(
         for at, step in enumerate(steps):
             if step.number == 0:
                 clocks[step.seat] = History(lifter.max_gap_s)
-            _, (dt_s[at],), begins = clocks[step.seat].step([step.seat], _time_s(tracks, step))
+            _, (dt_s[at],), begins = clocks[step.seat].step([step.seat], _time_s(lifter, tracks, step))
             fresh |= begins
         rows = np.array([step.row for step in steps])
         over = np.array([step.after_end > 0 for step in steps])[:, None]
@@ -186,12 +187,12 @@ def _steps(spans: list[slice], seats: int, ahead: int) -> Iterator[list[_Step]]:
         }
 
 
-def _time_s(tracks: Tracks, step: _Step) -> float:
-    """Return when a step is; those after a clip's end are as far apart as its last two rows."""
+def _time_s(lifter: Lifter, tracks: Tracks, step: _Step) -> float:
+    """Return when a step is; those after a clip's end are as far apart as its last two rows, if that is not too far."""
     frame_s = FRAME_S
     if step.after_end and step.number > step.after_end:
         frame_s = float(tracks.pts_s[step.row] - tracks.pts_s[step.row - 1])
-    return float(tracks.pts_s[step.row]) + step.after_end * frame_s
+    return float(tracks.pts_s[step.row]) + step.after_end * lifter.step_after_end_s(frame_s)
 
 
 def _step(seat: int, span: slice, number: int, ahead: int) -> _Step:

@@ -37,7 +37,7 @@ def answered(people: People2D, answers: Mapping[Hashable, Answer]) -> People2D:
 
     Args:
         people: Of an earlier frame.
-        answers: From `engines.lifter.Lifter.answers`.
+        answers: From `engines.lifter.Lifter.answers` for that frame's time.
     """
     keep = np.array([track in answers for track in people.track.tolist()], np.bool_)
     if keep.all():

@@ -109,8 +109,7 @@ def evaluate(
     """
     engine = open_engine(model, backend, threads)
     lifter = Lifter(engine)
-    report: dict[str, Any] = conditions(lifter)
-    report |= {"clips": len(stage.motion.fps), "seconds": seconds, "seed": stage.seed}
+    report = lifter.conditions() | {"clips": len(stage.motion.fps), "seconds": seconds, "seed": stage.seed}
     shown: dict[str, tuple[Tracks, Truth, Float]] = {}
     report["by_rate"] = []
     for fps in RATES_HZ:
@@ -138,17 +137,6 @@ def evaluate(
     engine.close()
     report["step_ms"] = [step_ms(model, backend, threads, people) for threads in (1, 2) for people in (1, 4)]
     return report, shown
-
-
-def conditions(lifter: Lifter) -> dict[str, Any]:
-    """Return what a table of errors must say beside them."""
-    engine = lifter.engine
-    return {
-        "model": {"name": engine.spec.name, "sha256": engine.sha256, "backend": engine.backend},
-        "causal": lifter.look_ahead_frames == 0,
-        "look_ahead_frames": lifter.look_ahead_frames,
-        "flip": False,
-    }
 
 
 def with_joints_missing(lifter: Lifter, tracks: Tracks, truth: Truth, kind: str) -> list[dict[str, Any]]:

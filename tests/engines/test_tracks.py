@@ -104,6 +104,16 @@ def test_missing_joints_are_not_read(lifter: Lifter) -> None:
     assert np.isfinite(unknown).all()
 
 
+def test_scores_a_little_beside_the_scale_are_put_on_it() -> None:
+    raw = arrays()
+    raw["score"][3, 4], raw["score"][5, 6], raw["score"][7, 8] = 1.2, -0.2, 0.4
+    tracks = Tracks(**raw)
+    np.testing.assert_allclose([tracks.score[3, 4], tracks.score[5, 6], tracks.score[7, 8]], [1, 0, 0.4])
+    raw["score"][3, 4] = 2.5
+    with pytest.raises(TensorShapeError, match="score must be 0..1, found 2.5 in row 3"):
+        Tracks(**raw)
+
+
 def test_no_rows_are_no_rows(lifter: Lifter) -> None:
     raw = {k: v[:0] for k, v in arrays().items()}
     xyz_m, root_m = lift_tracks(lifter, Tracks(**raw))
@@ -180,3 +190,13 @@ def test_answers_that_lag_are_put_to_their_rows() -> None:
     xyz_m, root_m = lift_tracks(Lifter(Late()), Tracks(**raw), side_by_side=2)  # type: ignore[arg-type]
     np.testing.assert_allclose(xyz_m[:, 0, 0], np.arange(sum(LENGTHS)) - 0.5)
     np.testing.assert_allclose(root_m[:, 2], np.arange(sum(LENGTHS)) - 0.5)
+
+
+def test_a_slow_clip_gets_its_last_answers() -> None:
+    raw = arrays()
+    raw["xy_px"][:, 0, 0] = np.arange(sum(LENGTHS))
+    raw["size_wh"], raw["focal_px"] = np.ones((5, 2)), np.ones(5)
+    raw["pts_s"] = np.arange(sum(LENGTHS)) * 0.4
+    lifter = Lifter(Late())  # type: ignore[arg-type]
+    xyz_m, _ = lift_tracks(lifter, Tracks(**raw))
+    np.testing.assert_allclose(xyz_m[:, 0, 0], np.arange(sum(LENGTHS)) - 0.5)

@@ -37,11 +37,11 @@ def file(model: CausalTcn, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def people(seq: int, tracks: list[int]) -> People2D:
+def people(seq: int, tracks: list[int], time_s: float | None = None) -> People2D:
     rng = np.random.default_rng(seq)
     count = len(tracks)
     return People2D(
-        stamp=Stamp("test", seq, 0, seq / FPS),
+        stamp=Stamp("test", seq, 0, seq / FPS if time_s is None else time_s),
         image_wh=WH,
         track=np.array(tracks, np.int32),
         box_xyxy_px=np.zeros((count, 4), np.float32),
@@ -54,8 +54,16 @@ def people(seq: int, tracks: list[int]) -> People2D:
 def lifted(file: Path, frames: list[People2D], reason: str = "end") -> list[People3D]:
     stage = LiftStage(lifter=Lifter(open_engine(file)), smoother=None, focal_px=None)
     out = [stage.handle(f) for f in frames]
-    assert out[:AHEAD] == [None] * AHEAD
-    return [p for p in out if p is not None] + stage.finish(EndOfStream(last_seq=len(frames) - 1, reason=reason))
+    assert out[:AHEAD] == [[]] * AHEAD
+    return [p for given in out for p in given] + stage.finish(EndOfStream(last_seq=len(frames) - 1, reason=reason))
+
+
+def as_tracks(frames: list[People2D]) -> Tracks:
+    return Tracks(
+        xy_px=np.concatenate([f.xy_px for f in frames]), score=np.ones((len(frames), 17)),
+        pts_s=np.array([f.stamp.pts_s for f in frames]), clip=np.zeros(len(frames), np.int64),
+        size_wh=np.array([WH]), focal_px=np.array([default_focal_px(WH)]),
+    )  # fmt: skip
 
 
 def test_every_frame_gets_the_answer_meant_for_it(file: Path, model: CausalTcn) -> None:
@@ -72,16 +80,25 @@ def test_every_frame_gets_the_answer_meant_for_it(file: Path, model: CausalTcn) 
         np.testing.assert_array_equal(out[t].xy_px, frames[t].xy_px)
 
 
-def test_tracks_of_a_file_get_the_answers_of_a_live_run(file: Path) -> None:
-    frames = [people(t, [7]) for t in range(9)]
-    tracks = Tracks(
-        xy_px=np.concatenate([f.xy_px for f in frames]), score=np.ones((9, 17)), pts_s=np.arange(9) / FPS,
-        clip=np.zeros(9, np.int64), size_wh=np.array([WH]), focal_px=np.array([default_focal_px(WH)]),
-    )  # fmt: skip
-    xyz_m, root_m = lift_tracks(Lifter(open_engine(file)), tracks)
+STALLED = [0.0, 1 / 30, 2 / 30, 3 / 30, 0.8, 0.8 + 1 / 30, 0.8 + 2 / 30, 3.0, 4.0]
+
+
+@pytest.mark.parametrize(
+    "times_s", [[t / FPS for t in range(9)], STALLED, [t * 0.3 for t in range(6)]], ids=["steady", "stalled", "slow"]
+)
+def test_a_live_run_says_what_tracks_of_a_file_get(file: Path, times_s: list[float]) -> None:
+    frames = [people(t, [7], time_s) for t, time_s in enumerate(times_s)]
+    xyz_m, root_m = lift_tracks(Lifter(open_engine(file)), as_tracks(frames))
     live = lifted(file, frames)
-    np.testing.assert_allclose(xyz_m, np.concatenate([p.xyz_m for p in live]), atol=1e-6)
-    np.testing.assert_allclose(root_m, np.concatenate([p.root_m for p in live]), atol=1e-6)
+    assert [(p.stamp.seq, len(p.track)) for p in live] == [(t, 1) for t in range(len(frames))]
+    np.testing.assert_allclose(np.concatenate([p.xyz_m for p in live]), xyz_m, atol=1e-6)
+    np.testing.assert_allclose(np.concatenate([p.root_m for p in live]), root_m, atol=1e-6)
+
+
+def test_who_restarts_while_a_frame_waits_is_not_answered_for_in_it(file: Path) -> None:
+    times_s, tracks = [0.0, 0.3, 0.6, 0.7, 0.8], [[1], [], [1], [1], [1]]
+    out = lifted(file, [people(t, who, time_s) for t, (who, time_s) in enumerate(zip(tracks, times_s, strict=True))])
+    assert [p.track.tolist() for p in out] == [[], *tracks[1:]]
 
 
 def test_people_come_and_go(file: Path) -> None:
@@ -91,8 +108,11 @@ def test_people_come_and_go(file: Path) -> None:
     assert all(np.isfinite(p.xyz_m).all() for p in out)
 
 
-def test_a_stopped_run_owes_nothing(file: Path) -> None:
-    assert len(lifted(file, [people(t, [1]) for t in range(6)], reason="stopped")) == 6 - AHEAD
+def test_a_stopped_run_answers_for_its_last_frames(file: Path) -> None:
+    frames = [people(t, [1]) for t in range(6)]
+    stopped, ended = lifted(file, frames, reason="stopped"), lifted(file, frames)
+    assert [p.stamp.seq for p in stopped] == list(range(6))
+    np.testing.assert_array_equal(stopped[-1].xyz_m, ended[-1].xyz_m)
 
 
 def test_table_says_what_the_future_gains() -> None:
