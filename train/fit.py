@@ -95,6 +95,12 @@ class Fitter:
         path.with_suffix(".tmp").replace(path)
         self.saved_at = time.monotonic()
 
+    def save_best(self) -> None:
+        """Write the averaged model as best.pt, as safely."""
+        partial = self.config.out_dir / "best.tmp"
+        torch.save({"model": self.averaged.state_dict(), "config": str(asdict(self.config))}, partial)
+        partial.replace(self.config.out_dir / "best.pt")
+
     def learning_rate(self) -> float:
         """Return this step's base learning rate: linear warm-up, then a cosine down to 1 %, or the given drops."""
         c = self.config
@@ -179,20 +185,22 @@ def fit(
             if time.monotonic() - fitter.saved_at > 60:
                 fitter.save()
         if evaluate and (fitter.step % config.eval_every == 0 or fitter.step == config.steps):
-            scores = evaluate(fitter.averaged)
-            row = {"step": fitter.step, **{f"val_{k}": v for k, v in scores.items()}}
-            log.add(VAL, row)
-            _tell(config, row)
-            if scores["score"] <= fitter.best:
-                fitter.best = scores["score"]
-                partial = config.out_dir / "best.tmp"
-                torch.save({"model": fitter.averaged.state_dict(), "config": str(asdict(config))}, partial)
-                partial.replace(config.out_dir / "best.pt")
-                fitter.save()
+            _judge(fitter, evaluate, log)
             since = time.monotonic()
     fitter.save()
     log.close()
     return fitter.averaged
+
+
+def _judge(fitter: Fitter, evaluate: Evaluate, log: RunLog) -> None:
+    scores = evaluate(fitter.averaged)
+    row = {"step": fitter.step, **{f"val_{k}": v for k, v in scores.items()}}
+    log.add(VAL, row)
+    _tell(fitter.config, row)
+    if scores["score"] <= fitter.best:
+        fitter.best = scores["score"]
+        fitter.save_best()
+        fitter.save()
 
 
 def _tell(config: FitConfig, row: dict[str, float]) -> None:

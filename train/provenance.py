@@ -12,10 +12,26 @@ from typing import Any
 NAME = "provenance.json"
 
 
-def write_provenance(folder: Path, facts: dict[str, Any]) -> None:
-    """Write the facts of a run, a JSON object, into its folder; a resumed run writes them again."""
+def write_provenance(folder: Path, facts: dict[str, Any], steps: int) -> None:
+    """Write the facts of a run into its folder; a resumed run keeps its origin and adds what is no longer so.
+
+    Args:
+        folder: Of the run; made if missing.
+        facts: A JSON object.
+        steps: Done already; if any, the facts that differ go into a list "resumed".
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / NAME).write_text(json.dumps(facts, indent=1))
+    path = folder / NAME
+    if steps and not path.exists():
+        facts = {**facts, "unknown": f"how the first {steps} steps were made"}
+    elif steps:
+        origin = read_provenance(folder)
+        changed = {key: value for key, value in facts.items() if origin.get(key) != value}
+        entry, resumed = {"at_step": steps, **changed}, origin.get("resumed", [])
+        facts = {**origin, "resumed": [*resumed, entry]} if changed and entry not in resumed else origin
+    part = path.with_suffix(".tmp")
+    part.write_text(json.dumps(facts, indent=1))
+    part.replace(path)
 
 
 def read_provenance(checkpoint: Path) -> dict[str, Any]:

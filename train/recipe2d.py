@@ -178,7 +178,8 @@ def train_stage(
         "network": network_facts(config), "loss": loss, "steps": stage.steps, "frames": stage.frames,
         "batch": stage.batch, "data": choice.note(),
     }  # fmt: skip
-    write_provenance(out, {**(facts or {}), **told})
+    done = steps_done(out)
+    write_provenance(out, {**(facts or {}), **told}, done)
     fitting = FitConfig(
         out,
         stage.steps,
@@ -192,7 +193,7 @@ def train_stage(
     )
     groups = parameter_groups(model, stage)
     make = mixer_maker(
-        choice, stage.shares, stage.frames, seed + 7919 * steps_done(out), lambda a: stage.augmented(a, config.input_wh)
+        choice, stage.shares, stage.frames, seed + 7919 * done, lambda a: stage.augmented(a, config.input_wh)
     )
     data = batches(make, stage.batch)
     return fit(fitting, model, data, losses_of(loss), held_out_check(choice, config.input_wh), groups)

@@ -81,6 +81,8 @@ def test_restart_goes_on(run: Path):
     steps = [line.split(",")[0] for line in (run / "log.csv").read_text().splitlines()[1:]]
     assert steps == ["2", "4"]
     assert recipe.steps_done(run) == 4
+    origin = recipe.read_provenance(run)
+    assert (origin["steps"], origin["resumed"]) == (2, [{"at_step": 2, "steps": 4}])
 
 
 def test_exported_file_runs_in_the_runtime(run: Path):

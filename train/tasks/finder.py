@@ -23,6 +23,7 @@ from train.data.boxes_backgrounds import Backgrounds
 from train.data.boxes_clips import PEOPLE, ROOMS, read_clip
 from train.data.boxes_lspet import held_out, lspet_boxes
 from train.data.mocap import data_root
+from train.errors import reading
 from train.export import export_model
 from train.fit import Batch, FitConfig, fit, steps_done
 from train.losses_boxes import box_loss, centre_loss
@@ -122,11 +123,14 @@ def train(args: argparse.Namespace) -> Finder:
     """Train from MoveNet's encoder, or go on from the last checkpoint; return the averaged model."""
     torch.set_num_threads(args.threads)
     model = Finder()
-    load_movenet(model.encoder, args.data / "weights" / "movenet_lightning_f16.npz")
-    model = model.to(memory_format=torch.channels_last)
+    done = steps_done(args.out)
     sources = Sources(args.data, args.cache or args.out, args.lspet, args.rendered)
+    with reading():
+        load_movenet(model.encoder, args.data / "weights" / "movenet_lightning_f16.npz")
+        mixed = batches(sources, args.batch, args.seed + done)
+    model = model.to(memory_format=torch.channels_last)
     loader = DataLoader(
-        batches(sources, args.batch, args.seed + steps_done(args.out)),
+        mixed,
         batch_size=None,
         num_workers=args.workers,
         prefetch_factor=4 if args.workers else None,
@@ -134,7 +138,7 @@ def train(args: argparse.Namespace) -> Finder:
         # a forked copy of OpenCV's thread pool hangs
         multiprocessing_context="spawn" if args.workers else None,
     )
-    write_provenance(args.out, provenance(args))
+    write_provenance(args.out, provenance(args), done)
     config = FitConfig(
         args.out,
         args.steps,
