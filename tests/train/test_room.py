@@ -7,18 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.train.walker import STANDING
 from train.data.rigs import room_rig
 from train.data.room import RoomClip, normalised, room_clips
 from train.errors import DataError
-
-STANDING = np.array(
-    [
-        [0, 0, 0.95], [0.1, 0, 0.95], [0.1, 0, 0.5], [0.1, 0, 0.08], [-0.1, 0, 0.95], [-0.1, 0, 0.5], [-0.1, 0, 0.08],
-        [0, 0, 1.2], [0, 0, 1.48], [0, 0.07, 1.58], [0, 0, 1.67],
-        [-0.18, 0, 1.45], [-0.18, 0, 1.15], [-0.18, 0.05, 0.88], [0.18, 0, 1.45], [0.18, 0, 1.15], [0.18, 0.05, 0.88],
-    ],
-    np.float32,
-)  # fmt: skip
 
 
 def walking(frames: int, begin_y_m: float, step_m: float) -> np.ndarray:
