@@ -16,10 +16,12 @@ import numpy as np
 
 from pipeline.client import recorded
 from pipeline.colors import TEXT
+from pipeline.config import PICTURE_SUFFIXES
 from pipeline.draw import FONT, FONT_SCALE, contact_sheet, draw_skeletons
 from pipeline.draw3d import BACKGROUND, SOLE_M, Eye, Scene, draw_scene
-from pipeline.errors import UsageError
+from pipeline.errors import OutputError, UsageError
 from pipeline.file import FileSource
+from pipeline.launch import spare_the_inputs
 from pipeline.messages import People3D
 from pipeline.options import check_writable
 from pipeline.terminal import progress_bar
@@ -44,9 +46,7 @@ def main(argv: Sequence[str]) -> int:
     args = _parser().parse_args(argv)
     if args.sheet is None and args.save is None:
         raise UsageError("nothing to write", "give --save OUT.mp4, --sheet OUT.png, or both")
-    for path in (args.save, args.sheet):
-        if path is not None:
-            check_writable(path)
+    _check_outputs(args)
     runs = [list(recorded(path)) for path in args.results]
     names = [path.stem for path in args.results]
     frames = max(len(run) for run in runs)
@@ -69,8 +69,28 @@ def main(argv: Sequence[str]) -> int:
     if writer is not None:
         writer.close()
     if kept:
-        cv2.imwrite(str(args.sheet), cv2.cvtColor(contact_sheet(kept), cv2.COLOR_RGB2BGR))
+        _write_sheet(args.sheet, contact_sheet(kept))
     return 0
+
+
+def _check_outputs(args: argparse.Namespace) -> None:
+    if args.sheet is not None and args.sheet.suffix.lower() not in PICTURE_SUFFIXES:
+        raise UsageError(f"--sheet {args.sheet}: not a kind of picture", f"one of {' '.join(sorted(PICTURE_SUFFIXES))}")
+    outputs = [path for path in (args.save, args.sheet) if path is not None]
+    spare_the_inputs(outputs, [*args.results, args.video])
+    for path in outputs:
+        if path.exists() and not args.force:
+            raise OutputError(f"{path} is there already", "--force replaces it", exit_code=2)
+        check_writable(path)
+
+
+def _write_sheet(path: Path, sheet: Image) -> None:
+    try:
+        written = cv2.imwrite(str(path), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+    except cv2.error as error:
+        raise OutputError(f"cannot write {path}: {error.err}") from error
+    if not written:
+        raise OutputError(f"cannot write {path}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -81,6 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--video", type=Path, help="the clip itself")
     parser.add_argument("--save", type=Path, metavar="OUT.mp4")
     parser.add_argument("--sheet", type=Path, metavar="OUT.png", help="twelve frames on one page")
+    parser.add_argument("--force", action="store_true", help="replace what is there already")
     return parser
 
 
@@ -90,11 +111,16 @@ def _fps(people: list[People3D]) -> float:
 
 
 def _pictures(film: FileSource | None, frames: int) -> Iterator[Image | None]:
+    """Yield a picture for each frame: blank ones after the end of a film that is too short."""
     if film is None:
         yield from [None] * frames
         return
-    yield from (picture.image for picture in film.pictures())
+    shape, missing = (HEIGHT_PX, PANEL_PX, 3), frames
+    for picture in film.pictures():
+        shape, missing = picture.image.shape, missing - 1
+        yield picture.image
     film.close()
+    yield from [np.full(shape, BACKGROUND, np.uint8)] * missing
 
 
 def side_by_side(picture: Image | None, people: Sequence[People3D | None], names: Sequence[str]) -> Image:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from pipeline import rundir, table
@@ -28,7 +29,7 @@ def launch(run: RunConfig, terminal: Terminal, json_to: str | None = None) -> Su
         OutputError: If the JSON cannot be written.
         UsageError: If an output is the input.
     """
-    _spare_the_input(run)
+    spare_the_inputs((run.output.save, run.output.save_video), (Path(run.source.target),))
     summary, outcome, log = supervise(run, terminal)
     _explain(outcome, log, terminal)
     if summary.frames["processed"] or outcome.exit_code == 0:
@@ -67,10 +68,15 @@ def write_json(data: object, json_to: str) -> None:
         raise OutputError(f"cannot write {json_to}: {error.strerror}", exit_code=2) from error
 
 
-def _spare_the_input(run: RunConfig) -> None:
-    source = Path(run.source.target)
-    for path in (run.output.save, run.output.save_video):
-        if path is not None and path.exists() and source.exists() and path.samefile(source):
+def spare_the_inputs(outputs: Iterable[Path | None], inputs: Iterable[Path | None]) -> None:
+    """See that no output is an input, by another name or not; None is neither.
+
+    Raises:
+        UsageError: If one is.
+    """
+    sources = [path for path in inputs if path is not None and path.exists()]
+    for path in outputs:
+        if path is not None and path.exists() and any(path.samefile(source) for source in sources):
             raise UsageError(f"{path} is the input: it would be overwritten", "choose another output")
 
 

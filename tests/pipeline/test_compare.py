@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import cv2
@@ -12,6 +13,7 @@ from pipeline.cli import main
 from pipeline.draw3d import BACKGROUND
 from pipeline.file import FileSource
 from pipeline.record import Results, save_results
+from pipeline.writer import VideoWriter
 
 DEMO = Path(__file__).parents[2] / "pipeline" / "demo.mp4"
 FRAMES = 6
@@ -64,3 +66,38 @@ def test_video_and_sheet_show_both_results(tmp_path: Path) -> None:
 def test_nothing_to_write_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", str(results(tmp_path / "a.npz", 0.0))]) == 2
     assert "--save" in capsys.readouterr().err
+
+
+def test_inputs_and_what_is_there_are_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    a, clip = results(tmp_path / "a.npz", 0.0), tmp_path / "clip.mp4"
+    shutil.copy(DEMO, clip)
+    (tmp_path / "link.png").symlink_to(clip)
+    (tmp_path / "there.mp4").write_bytes(b"something dear")
+    before = {path: path.read_bytes() for path in (a, clip, tmp_path / "there.mp4")}
+    for words, says in (
+        (("--save", clip), "is the input"),
+        (("--save", clip, "--force"), "is the input"),
+        (("--save", a, "--force"), "is the input"),
+        (("--sheet", tmp_path / "link.png", "--force"), "is the input"),
+        (("--save", tmp_path / "there.mp4"), "is there already (--force replaces it)"),
+        (("--sheet", tmp_path / "o.xyz"), "not a kind of picture"),
+    ):
+        assert main(["compare", str(a), "--video", str(clip), *map(str, words)]) == 2
+        assert says in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in before} == before
+    assert main(["compare", str(a), "--save", str(tmp_path / "there.mp4"), "--force"]) == 0
+    assert (tmp_path / "there.mp4").read_bytes() != b"something dear"
+
+
+def test_a_film_that_ends_early_leaves_blank_pictures(tmp_path: Path) -> None:
+    short = VideoWriter(tmp_path / "short.mp4", 30)
+    for _ in range(3):
+        short.write(np.full((240, 320, 3), 200, np.uint8))
+    short.close()
+    a, out, sheet = results(tmp_path / "a.npz", 0.0), tmp_path / "o.mp4", tmp_path / "o.png"
+    words = ("--video", tmp_path / "short.mp4", "--save", out, "--sheet", sheet)
+    assert main(["compare", str(a), *map(str, words)]) == 0
+    pictures = [p.image for p in FileSource(str(out), max_side_px=4096).pictures()]
+    assert [p.shape for p in pictures] == [(480, 640 + 600, 3)] * FRAMES
+    assert np.median(pictures[0][:, :640]) > 180
+    assert np.median(pictures[-1][:, :640]) < 50
