@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engines.cache import cache_dir
-from engines.errors import EngineError, NoEngineYet, TensorShapeError
+from engines.errors import EngineError, NoEngineYet, TensorShapeError, WrongKind
 from engines.spec import PEOPLE, EngineSpec, TensorSpec
 
 WEIGHTS_DIR = Path(__file__).parent / "weights"
@@ -175,7 +175,7 @@ def require_kind(engine: Engine, kind: str, *others: str) -> None:
     """Refuse a model of another kind.
 
     Raises:
-        EngineError: If the model is neither a `kind` nor one of `others`.
+        WrongKind: If the model is neither a `kind` nor one of `others`.
     """
     if engine.spec.kind not in (kind, *others):
-        raise EngineError(f"{engine.spec.name} is a {engine.spec.kind}, not a {kind}: choose another model file")
+        raise WrongKind(f"{engine.spec.name} is a {engine.spec.kind}, not a {kind}: choose another model file")

@@ -26,6 +26,8 @@ LEGEND = (
     "mm; MPJVE mm/frame and mm/s, still: of a person who never moves; accel, jitter mm/frame^2;\n"
     "bones: error of length, SD over a clip; root: median error, share of the depth"
 )
+TRUTH = ("xyz_m", "root_m", "action", "subject")
+"""Arrays of `Truth` by name."""
 _SHARES = ("pck_150mm", "auc", "limb_ratio_error", "root_error_share")
 
 
@@ -54,17 +56,22 @@ class Truth:
         """
         rows, clips = len(tracks), len(tracks.focal_px)
         wanted = {
-            "xyz_m": ("fiu", (rows, 17, 3)), "root_m": ("fiu", (rows, 3)), "action": ("U", (clips,)),
-            "subject": ("U", (clips,)),
+            "xyz_m": ("fiu", (rows, 17, 3)), "root_m": ("fiu", (rows, 3)), "action": ("US", (clips,)),
+            "subject": ("US", (clips,)),
         }  # fmt: skip
         for name, (kinds, shape) in wanted.items():
             if name in arrays and (arrays[name].shape != shape or arrays[name].dtype.kind not in kinds):
-                what = "text" if kinds == "U" else "numbers"
+                what = "text" if kinds == "US" else "numbers"
                 found = f"{arrays[name].shape} {arrays[name].dtype}"
                 raise TensorShapeError(f"{name} must be {shape} {what}, found {found}")
+        names = (_text(arrays[name]) if name in arrays else None for name in ("action", "subject"))
         xyz_m = arrays["xyz_m"].astype(np.float32)
         root_m = arrays["root_m"].astype(np.float32) if "root_m" in arrays else None
-        return cls(xyz_m - xyz_m[:, :1], root_m, arrays.get("action"), arrays.get("subject"))
+        return cls(xyz_m - xyz_m[:, :1], root_m, *names)
+
+
+def _text(names: npt.NDArray[Any]) -> npt.NDArray[np.str_]:
+    return np.char.decode(names, "utf-8", "replace") if names.dtype.kind == "S" else names
 
 
 def score(xyz_m: Float, root_m: Float, truth: Truth, tracks: Tracks) -> dict[str, Any]:
@@ -121,7 +128,7 @@ def _figures(xyz_m: Float, root_m: Float, truth: Truth, tracks: Tracks, spans: l
         "limb_ratio_error": bones3d.limb_ratio_error(pose, true),
     }
     if truth.root_m is not None:
-        roots = np.concatenate([root_m[s] for s in spans]), np.concatenate([truth.root_m[s] for s in spans])
+        roots = [np.concatenate([a[s] for s in spans] or [a[:0]]) for a in (root_m, truth.root_m)]
         figures["root_error_share"] = metrics3d.root_error_share(*roots)
         figures["root_error_mm"] = metrics3d.root_error_mm(*roots)
     return _known(figures)

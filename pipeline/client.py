@@ -22,7 +22,7 @@ from pipeline.config import DEFAULT_ENDPOINT
 from pipeline.errors import SourceError
 from pipeline.links import Subscriber
 from pipeline.messages import EndOfStream, People3D, Stamp
-from pipeline.record import load_results
+from pipeline.record import load_film
 
 
 def subscribe(
@@ -74,9 +74,9 @@ def recorded(path: Path | str) -> Iterator[People3D]:
     Boxes are those of the joints; `filled` is 1 and there is no preview.
 
     Raises:
-        SourceError: If there is no such file or it holds no results.
+        SourceError: If there is no such file, or it holds no results or those of several clips.
     """
-    results = load_results(path)
+    results = load_film(path)
     if results.frames and not results.size_wh.all():
         raise SourceError(f"{path} does not say how large its pictures are")
     for frame in range(results.frames):

@@ -25,12 +25,16 @@ from engines.tracks import Tracks, lift_tracks
 from pipeline.config import ModelConfig
 from pipeline.detect import describe
 from pipeline.errors import OutputError, PipelineError, SourceError, UsageError
-from pipeline.launch import write_json
-from pipeline.options import check_writable, lifter_of, positive
+from pipeline.launch import spare_the_inputs, write_json
+from pipeline.options import check_writable, lifter_of, positive, positive_float
 from pipeline.record import Results, load_results, save_results
 from pipeline.terminal import Terminal, progress_bar
 from pipeline.track_file import load_tracks
 
+OF_A_FILE = ("save", "force")
+OF_THE_PACK = ("data", "seconds", "seed", "detections", "plots", "against_batch")
+FORMAT = 2
+"""Of the results: one more when other code gives other results of the same tracks and model."""
 HINT = "pip install 'posestream[train]'"
 EPILOG = """FILE.npz holds, for N rows in C clips: xy_px (N, 17, 2) pixels, score (N, 17) 0..1 (0 = missing), pts_s (N,)
 seconds, clip (N,) whole numbers 0..C-1 with the rows of a clip together, size_wh (C, 2) and focal_px (C,) pixels.
@@ -47,6 +51,7 @@ examples:
 def main(argv: Sequence[str]) -> int:
     """Run the command; returns its exit code."""
     args = _parser().parse_args(argv)
+    _check_options(args)
     models = [lifter_of(choice) for choice in args.model or [ModelConfig().lifter]]
     if args.file is None:
         return _measure_pack(args, models)
@@ -58,15 +63,31 @@ def main(argv: Sequence[str]) -> int:
     terminal = Terminal(quiet_stdout=args.json == "-")
     engine = open_engine(models[0], args.backend, args.threads)
     try:
-        results = _results(args, tracks, Lifter(engine), terminal)
+        lifter = Lifter(engine)
+        results = _results(args, tracks, lifter, terminal)
     finally:
         engine.close()
     if truth is not None:
-        report = {"file": str(args.file), **_conditions(engine), **score(results.xyz_m, results.root_m, truth, tracks)}
-        terminal.write(table(report))
+        report = {"file": str(args.file), "joints_2d": "as in the file", **lifter.conditions()}
+        report |= score(results.xyz_m, results.root_m, truth, tracks)
         if args.json is not None:
             write_json(report, args.json)
+        terminal.write(table(report))
     return 0
+
+
+def _check_options(args: argparse.Namespace) -> None:
+    """See that the options belong together and that the JSON can be written, before anything is lifted."""
+    default = _parser().get_default
+    wrong = [name for name in (OF_THE_PACK if args.file else OF_A_FILE) if getattr(args, name) != default(name)]
+    if wrong:
+        option = f"--{wrong[0].replace('_', '-')}"
+        if args.file:
+            raise UsageError(f"{option} is for the motion pack, not for the tracks of a file", "leave it out")
+        raise UsageError(f"{option} is for the tracks of a file", "posestream eval lifter FILE.npz --save OUT.npz")
+    if args.json not in (None, "-"):
+        spare_the_inputs([Path(args.json)], [args.file, args.detections])
+        check_writable(Path(args.json))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -88,7 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     group.add_argument("--force", action="store_true", help="replace what is there already")
     group = parser.add_argument_group("without: the motion pack (--plots and --against-batch need posestream[train])")
     group.add_argument("--data", type=Path, help="folder of motion.npz (default: $POSESTREAM_DATA/mocap)")
-    group.add_argument("--seconds", type=float, default=4.0, help="of each clip (4)")
+    group.add_argument("--seconds", type=positive_float, default=4.0, help="of each clip (4)")
     group.add_argument("--seed", type=int, default=11, help="of the cameras and the imitated detector (11)")
     group.add_argument("--detections", type=Path, metavar="FILE.npz", help="real detections and their truth; see below")
     group.add_argument("--plots", type=Path, metavar="DIR", help="pictures of the errors")
@@ -98,8 +119,6 @@ def _parser() -> argparse.ArgumentParser:
 
 def _measure_pack(args: argparse.Namespace, models: list[str]) -> int:
     """Hand over to the training room, which has the motion pack and the cameras."""
-    if args.save is not None:
-        raise UsageError("--save is for the tracks of a file", "posestream eval lifter FILE.npz --save OUT.npz")
     if args.against_batch and importlib.util.find_spec("torch") is None:
         raise PipelineError("--against-batch needs torch, which is not installed", HINT, exit_code=2)
     if args.plots is not None and importlib.util.find_spec("matplotlib") is None:
@@ -108,7 +127,8 @@ def _measure_pack(args: argparse.Namespace, models: list[str]) -> int:
     detected = _with_truth(args.detections) if args.detections is not None else None
     try:
         reports = importlib.import_module("train.tasks.eval_lifter").measure_pack(
-            models, terminal.write, (lambda line: None) if args.quiet else terminal.say, folder=args.data,
+            models, terminal.write, (lambda line: None) if args.quiet else terminal.say,
+            lambda reports: write_json(reports, args.json) if args.json not in (None, "-") else None, folder=args.data,
             seconds=args.seconds, seed=args.seed, detected=detected, plots=args.plots,
             against_batch=args.against_batch, backend=args.backend, threads=args.threads,
         )  # fmt: skip
@@ -116,7 +136,7 @@ def _measure_pack(args: argparse.Namespace, models: list[str]) -> int:
         raise SourceError(
             f"{error.filename} does not exist", "--data FOLDER or POSESTREAM_DATA says where it is"
         ) from error
-    if args.json is not None:
+    if args.json == "-":
         write_json(reports, args.json)
     return 0
 
@@ -137,8 +157,7 @@ def _results(args: argparse.Namespace, tracks: Tracks, lifter: Lifter, terminal:
             return done
         raise OutputError(f"{args.save} is there already", "--force replaces it", exit_code=2)
     if args.save is not None:
-        if args.save.exists() and args.save.samefile(args.file):
-            raise UsageError(f"{args.save} is the input: it would be overwritten", "choose another output")
+        spare_the_inputs([args.save], [args.file])
         check_writable(args.save)
     began_s = time.perf_counter()
     with _progress(len(tracks), args.quiet) as tell:
@@ -166,7 +185,7 @@ def _saved(path: Path) -> Results | None:
 
 def _fingerprint(tracks: Tracks, engine: Engine) -> str:
     """Return a hash over everything that the results depend on."""
-    digest = hashlib.sha256(f"{engine.sha256} {engine.backend}".encode())
+    digest = hashlib.sha256(f"{FORMAT} {engine.sha256} {engine.backend}".encode())
     for array in (tracks.xy_px, tracks.score, tracks.pts_s, tracks.clip, tracks.size_wh, tracks.focal_px):
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
@@ -200,15 +219,6 @@ def _as_results(
             "reason": "end",
         },
     )
-
-
-def _conditions(engine: Engine) -> dict[str, Any]:
-    """Return what a table of errors must say beside them."""
-    ahead = int(engine.spec.settings.get("look_ahead_frames", 0))
-    return {
-        "model": describe(engine), "joints_2d": "as in the file", "causal": ahead == 0, "look_ahead_frames": ahead,
-        "flip": False,
-    }  # fmt: skip
 
 
 def table(report: dict[str, Any]) -> str:

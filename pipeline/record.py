@@ -150,6 +150,21 @@ def save_results(path: Path | str, results: Results) -> None:
         ) from error
 
 
+def load_film(path: Path | str) -> Results:
+    """Read results of one film, to be shown frame by frame.
+
+    Raises:
+        SourceError: If there is no such file, it holds no results, or those of several clips, whose frames are apart.
+    """
+    results = load_results(path)
+    clips = len(np.unique(results.track)) if results.info.get("source", {}).get("kind") == "tracks" else 1
+    if clips > 1:
+        raise SourceError(
+            f"{path} holds the results of {clips} clips: they are no people of one film", "lift each clip into a file"
+        )
+    return results
+
+
 def load_results(path: Path | str) -> Results:
     """Read a results file, or the journal (`*.npz.part`) of a recording that was interrupted.
 

@@ -35,7 +35,8 @@ def tables(report: Mapping[str, Any]) -> str:
     shown = [r for r in report["by_rate"] if r["fps"] == 30 or r["joints_2d"] == "detector"]
     for row in shown:
         for what in ("per_action", "per_subject"):
-            out += ["", *lines(row[what], f"{what[4:]}, {row['joints_2d']}, {row['fps']:g} fps")]
+            if what in row:
+                out += ["", *lines(row[what], f"{what[4:]}, {row['joints_2d']}, {row['fps']:g} fps")]
     out += ["", *_joints(shown), "", *_limbs(shown), "", *_steps(report["step_ms"])]
     if "streaming_minus_batch" in report:
         out += [f"streaming minus batch: {report['streaming_minus_batch']:.1e} (metres; root: share of depth)"]
@@ -57,14 +58,14 @@ def _dropped(rows: list[Mapping[str, Any]]) -> list[str]:
 
 def _joints(rows: list[Mapping[str, Any]]) -> list[str]:
     out = [f"{'MPJPE by joint':18}" + "".join(f"{r['joints_2d']:>16}" for r in rows)]
-    return out + [f"{j:18}" + "".join(f"{r['per_joint_mm'][j]:16.1f}" for r in rows) for j in H36M17.joints]
+    return out + [f"{j:18}" + "".join(f"{r['per_joint_mm'].get(j, np.nan):16.1f}" for r in rows) for j in H36M17.joints]
 
 
 def _limbs(rows: list[Mapping[str, Any]]) -> list[str]:
     out = [f"{'SD over a clip, mm':18}" + "".join(f"{r['joints_2d']:>16}{'19 of 20':>10}" for r in rows)]
     for limb in LIMBS:
-        cells = (f"{r['per_bone_sd_mm'][limb]:16.1f}{r['per_limb_worst_sd_mm'][limb]:10.1f}" for r in rows)
-        out.append(f"{limb:18}" + "".join(cells))
+        sds = ((r["per_bone_sd_mm"].get(limb, np.nan), r["per_limb_worst_sd_mm"].get(limb, np.nan)) for r in rows)
+        out.append(f"{limb:18}" + "".join(f"{sd:16.1f}{worst:10.1f}" for sd, worst in sds))
     return out
 
 

@@ -114,12 +114,12 @@ def _open(args: argparse.Namespace) -> tuple[Session, Feed | None]:
     """
     what = str(args.what)
     if Path(what).suffix in RESULTS_SUFFIXES or Path(what).exists():
-        from pipeline.record import load_results
+        from pipeline.record import load_film
         from viewer.film import Film
         from viewer.playback import Playback
 
         film = Film(args.video) if args.video is not None else None
-        return Playback(load_results(Path(what)), Path(what).name, film), None
+        return Playback(load_film(Path(what)), Path(what).name, film), None
     endpoint = what if "://" in what else f"tcp://{what}"
     if ":" not in endpoint.partition("://")[2] and not endpoint.startswith("ipc:"):
         raise UsageError(f"{what} is neither a results file nor an endpoint", "an endpoint is tcp://HOST:PORT")

@@ -110,7 +110,7 @@ def test_scores_a_little_beside_the_scale_are_put_on_it() -> None:
     tracks = Tracks(**raw)
     np.testing.assert_allclose([tracks.score[3, 4], tracks.score[5, 6], tracks.score[7, 8]], [1, 0, 0.4])
     raw["score"][3, 4] = 2.5
-    with pytest.raises(TensorShapeError, match="score must be 0..1, found 2.5 in row 3"):
+    with pytest.raises(TensorShapeError, match=r"score must be 0..1, found 2\.5 in row 3"):
         Tracks(**raw)
 
 

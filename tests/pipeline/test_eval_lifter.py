@@ -13,7 +13,11 @@ import pytest
 from engines.lifter import Lifter
 from engines.runtime import open_engine
 from engines.tracks import Tracks, lift_tracks
+from pipeline import compare, eval_lifter
+from pipeline.client import recorded
+from pipeline.errors import OutputError, SourceError
 from pipeline.record import load_results
+from pipeline.track_file import load_tracks
 
 ROOT = Path(__file__).parents[2]
 BASE = "import sys; sys.modules.update(torch=None, onnx=None, matplotlib=None); from pipeline.cli import main; "
@@ -107,6 +111,49 @@ def test_the_truth_in_the_file_gives_the_errors(tmp_path: Path) -> None:
     assert json.loads(printed.stdout)["mpjpe_mm"] == report["mpjpe_mm"]
 
 
+def test_no_rows_have_no_errors(tmp_path: Path) -> None:
+    raw = arrays() | {"xyz_m": np.zeros((87, 17, 3)), "root_m": np.zeros((87, 3))}
+    np.savez(tmp_path / "t.npz", **{k: v[:0] if len(v) == 87 else v for k, v in raw.items()})
+    told = tell(tmp_path / "t.npz", "--json", tmp_path / "e.json", "--backend", "ort")
+    assert told.returncode == 0, told.stderr
+    report = json.loads((tmp_path / "e.json").read_text())
+    assert report["rows"] == 0
+    assert "mpjpe_mm" not in report
+
+
+def test_what_else_is_in_the_file_is_nobodys_business(tmp_path: Path) -> None:
+    extra = {"names": np.array(["a", None], object), "action": np.array([b"walk", b"sit", b"walk"])}
+    np.savez(tmp_path / "t.npz", **arrays(), **extra)
+    tracks, truth = load_tracks(tmp_path / "t.npz")
+    assert (len(tracks), truth) == (87, None)
+    np.savez(tmp_path / "t.npz", **arrays(), **extra, xyz_m=np.zeros((87, 17, 3)))
+    _, truth = load_tracks(tmp_path / "t.npz")
+    assert truth is not None
+    assert truth.action is not None
+    assert truth.action.tolist() == ["walk", "sit", "walk"]
+
+
+def test_older_results_are_lifted_again(tracks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "o.npz"
+    words = [str(tracks), "--save", str(out), "--quiet", "--backend", "ort"]
+    assert eval_lifter.main(words) == 0
+    assert eval_lifter.main(words) == 0
+    monkeypatch.setattr(eval_lifter, "FORMAT", eval_lifter.FORMAT + 1)
+    with pytest.raises(OutputError, match="is there already"):
+        eval_lifter.main(words)
+    for show in (lambda: next(recorded(out)), lambda: compare.main([str(out), "--sheet", str(tmp_path / "o.png")])):
+        with pytest.raises(SourceError, match="results of 3 clips"):
+            show()
+
+
+@pytest.mark.parametrize("seconds", ["0", "nan", "-1", "inf"])
+def test_clips_have_a_length(seconds: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        eval_lifter.main(["--seconds", seconds])
+    assert stop.value.code == 2
+    assert "is not a number above 0" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -139,9 +186,12 @@ def test_what_is_no_file_of_tracks_is_one_line(tmp_path: Path, tracks: Path) -> 
         ((tracks, "--save", tmp_path / "o.npz", "--model", "detector-mnv2-tce64"), "is a detector, not a lifter"),
         ((tracks, "--save", "o.npz", "--model", "no.onnx"), "no model file 'no.onnx'"),
         (("--save", "o.npz"), "--save is for the tracks of a file"),
+        ((tracks, "--save", "o.npz", "--seconds", 2), "--seconds is for the motion pack"),
+        (("--force",), "--force is for the tracks of a file"),
+        (("--json", tmp_path), "it is a folder"),
         (("--against-batch",), "--against-batch needs torch"),
     ):
         told = tell(*words)
-        assert told.returncode == (1 if "detector" in says else 2)
+        assert told.returncode == 2
         assert says in told.stderr
         assert told.stderr.count("\n") == 1

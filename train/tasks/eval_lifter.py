@@ -18,6 +18,7 @@ def measure_pack(
     models: Sequence[str],
     write: Callable[[str], None],
     say: Callable[[str], None],
+    keep: Callable[[list[dict[str, Any]]], None] = lambda reports: None,
     *,
     folder: Path | None = None,
     seconds: float = 4.0,
@@ -34,6 +35,7 @@ def measure_pack(
         models: Names or paths.
         write: Takes the tables.
         say: Takes what is done next, for people who wait.
+        keep: Takes the figures so far, before anything is made of them.
         folder: Of motion.npz; None for the data folder's.
         seconds: Of each clip.
         seed: Of cameras and imitated detector.
@@ -52,6 +54,7 @@ def measure_pack(
         report, shown = evaluate(model, stage, seconds, detected, say, backend, threads)
         if against_batch:
             report["streaming_minus_batch"] = _streaming_minus_batch(model)
+        keep([*reports, report])
         write(tables(report))
         if plots is not None:
             draw_errors(plots / f"{report['model']['name']}.png", report["model"]["name"], shown)

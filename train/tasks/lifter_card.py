@@ -60,7 +60,7 @@ def _name(report: Mapping[str, Any]) -> str:
 
 
 def _cells(row: Mapping[str, Any]) -> list[str]:
-    return [f"{row[key]:.{digits}f}" for key, digits in COLUMNS.values()]
+    return [f"{row[key]:.{digits}f}" if key in row else "" for key, digits in COLUMNS.values()]
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
