@@ -146,9 +146,9 @@ def table(out: Path, budget: Budget) -> Table:
             frames = {k: runs[0][k] for k in frames}
             row = {m: [r[m] for r in runs] for m in (*METRICS, FLIP)}
             mine[who] = row[MPJPE]
-            small = {k: runs[0].get(k) for k in ("parameters", "minutes")}
+            size = {"parameters": runs[0].get("parameters")}
             share = mean(row[MPJPE]) / mean(mine["theirs"]) if "theirs" in mine else None
-            rows.append({"name": f"{name}, 2D {kind}", **row, "of its MPJPE": share, **small})
+            rows.append({"name": f"{name}, 2D {kind}", **row, "of its MPJPE": share, **size})
         orderings += claims(kind, mine)
     note = (
         f"Causal 243 frames, {budget.channels} channels, {budget.epochs} epochs (each frame and its mirror image), "
@@ -160,7 +160,7 @@ def table(out: Path, budget: Budget) -> Table:
         "2D: the truth, or an imitated detector's; lost joints keep their last place for VideoPose3D and ours, "
         "the shipped one gets the scores."
     )
-    columns = [*METRICS, FLIP, "of its MPJPE", "parameters", "minutes"]
+    columns = [*METRICS, FLIP, "of its MPJPE", "parameters"]
     command = "python -m train.experiments.against_videopose3d --videopose3d ../VideoPose3D --out runs/against"
     return Table("Against VideoPose3D's own code", note, command, columns, rows, orderings)
 
