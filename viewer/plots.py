@@ -123,3 +123,15 @@ class PlotPanel(QWidget):
 
     def _figure(self, value: float) -> str:
         return "–" if np.isnan(value) else f"{value:.0f} {self._unit}"
+
+
+def plot_row(*panels: PlotPanel) -> QWidget:
+    """Return the plots side by side, as low as they can be read."""
+    row = QWidget()
+    row.setFixedHeight(132)
+    layout = QHBoxLayout(row)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(8)
+    for panel in panels:
+        layout.addWidget(panel)
+    return row

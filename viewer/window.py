@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QCloseEvent, QResizeEvent
-from PySide6.QtWidgets import QApplication, QHBoxLayout, QMainWindow, QSplitter, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QApplication, QMainWindow, QSplitter, QVBoxLayout, QWidget
 
 from pipeline.errors import OutputError
 from viewer.colors import GOOD, LEFT, RIGHT, STYLE
@@ -18,7 +18,7 @@ from viewer.keys import bind_keys, key_table
 from viewer.overlay import OverlayStyle
 from viewer.panels import ScenePanel, VideoPanel
 from viewer.playback import SPEEDS, Playback
-from viewer.plots import History, PlotPanel
+from viewer.plots import History, PlotPanel, plot_row
 from viewer.recording import free_path
 from viewer.session import LiveSession, Session, Shot
 from viewer.widgets import HelpSheet, StateBar, Timeline
@@ -73,13 +73,7 @@ class Window(QMainWindow):
         pictures.setSizes([720, 540])
         pictures.setHandleWidth(8)
         pictures.setChildrenCollapsible(False)
-        self.plots = QWidget()
-        self.plots.setFixedHeight(132)
-        row = QHBoxLayout(self.plots)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(8)
-        row.addWidget(self.latency)
-        row.addWidget(self.rates)
+        self.plots = plot_row(self.latency, self.rates)
         root = QWidget(objectName="root")
         body = QVBoxLayout(root)
         body.setContentsMargins(10, 8, 10, 8)

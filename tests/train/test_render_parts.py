@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from train.data.lights import directions, harmonics, light_from
-from train.data.scenes import look
 from train.data.sensor import CLEAN, expose, jpeg, random_sensor
 from train.data.shards import pictures, write_shard
+from train.data.surfaces import look
 from train.data.textures import patterns
 from train.tasks import render
 

@@ -12,7 +12,6 @@ from engines.skeletons import H36M17
 from train.data import props
 from train.data.lights import light_from
 from train.data.motions import Moment
-from train.data.raster import RendererUnavailable
 from train.data.scenes import (
     FIRST_OCCLUDER,
     Person,
@@ -27,6 +26,7 @@ from train.data.scenes import (
 )
 from train.data.shards import pictures
 from train.data.stills import StillConfig, clip, crowd, still
+from train.errors import RendererUnavailable
 from train.tasks import render
 
 DATA = Path(os.environ.get("POSESTREAM_DATA", "../shared/data"))

@@ -17,9 +17,8 @@ from train.data.meshes import Floats
 from train.data.motions import Motions, greet
 from train.data.raster import Renderer
 from train.data.rotations import turn
-from train.data.scenes import look
 from train.data.sensor import CLEAN, expose
-from train.data.surfaces import Camera, Object3D
+from train.data.surfaces import Camera, Object3D, look
 from train.data.takes import Take, centred, resample, take
 from train.data.textures import patterns
 from train.data.wardrobe import Wardrobe

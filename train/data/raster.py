@@ -14,17 +14,10 @@ from train.data import shaders
 from train.data.lights import Light
 from train.data.meshes import Floats
 from train.data.surfaces import Camera, Object3D, Picture, shadow_clip
+from train.data.textures import linear
+from train.errors import RendererUnavailable
 
 SHADOW_TILE = 512
-NO_EGL = (
-    "cannot open an EGL context for rendering ({error}). Install a driver: on Debian or Ubuntu without a GPU "
-    "`apt-get install libegl1 libegl-mesa0 libgl1-mesa-dri`, with an NVIDIA GPU its driver's EGL library, "
-    "and `pip install moderngl`."
-)
-
-
-class RendererUnavailable(RuntimeError):
-    """There is no EGL here; the message says what to install."""
 
 
 class Renderer:
@@ -48,7 +41,7 @@ class Renderer:
 
             self.gl: Any = moderngl.create_context(standalone=True, backend="egl")
         except Exception as error:  # moderngl raises bare Exception; every cause has the same remedy
-            raise RendererUnavailable(NO_EGL.format(error=error)) from error
+            raise RendererUnavailable(error) from error
         self._depth_test, self._cull = moderngl.DEPTH_TEST, moderngl.CULL_FACE
         self._bilinear = moderngl.LINEAR_MIPMAP_NEAREST
         self.gl.front_face = "cw"  # clip y points down
@@ -57,7 +50,7 @@ class Renderer:
         self._back = program(vertex_shader=shaders.BACKDROP_VERTEX, fragment_shader=shaders.BACKDROP_FRAGMENT)
         self._caster = program(vertex_shader=shaders.SHADOW_VERTEX, fragment_shader=shaders.SHADOW_FRAGMENT)
         self._depth = program(vertex_shader=shaders.DEPTH_VERTEX, fragment_shader=shaders.DEPTH_FRAGMENT)
-        self._patterns, self._photos = self._array(patterns), self._array(_linear(photos))
+        self._patterns, self._photos = self._array(patterns), self._array(linear(photos))
         self._tile = shadow_tile
         atlas = (shadow_tile * shaders.ATLAS_COLUMNS, shadow_tile * shaders.ATLAS_ROWS)
         self._atlas = self.gl.depth_texture(atlas)
@@ -189,7 +182,7 @@ class Renderer:
 
     def _bind(self, light: Light, backdrop: npt.NDArray[np.uint8] | None) -> list[Any]:
         photo = backdrop if backdrop is not None else np.zeros((1, 1, 3), np.uint8)
-        texture = self.gl.texture((photo.shape[1], photo.shape[0]), 3, _linear(photo).tobytes(), alignment=1)
+        texture = self.gl.texture((photo.shape[1], photo.shape[0]), 3, linear(photo).tobytes(), alignment=1)
         sources = (self._environment(light), texture, self._atlas, self._patterns, self._photos)
         for unit, source in enumerate(sources):
             source.use(unit)
@@ -255,12 +248,6 @@ class Renderer:
         rows = ((np.arange(wanted[1]) + 0.5) * h / wanted[1]).astype(int)[:, None]
         columns = ((np.arange(wanted[0]) + 0.5) * w / wanted[0]).astype(int)
         return Picture(rgb, np.rint(rgba[rows, columns, 3] * 255).astype(np.uint8), depth[rows, columns])
-
-
-def _linear(photo: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Undo sRGB's curve, roughly, kept in 8 bits."""
-    table = (np.arange(256) / 255) ** 2.2 * 255
-    return np.ascontiguousarray(np.rint(table).astype(np.uint8)[photo])
 
 
 def _padded(rows: Floats, count: int) -> bytes:

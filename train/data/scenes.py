@@ -66,16 +66,6 @@ def place(figure: Figure, what: Moment, at: Array, rng: np.random.Generator, obj
     return Person(figure, posed, shift, figure.joints(posed, shift[:, None]), toes + shift[:, None], object_id)
 
 
-def look(eye_m: Array, at_m: Array, roll: float, focal_px: float, size_wh: tuple[int, int]) -> Camera:
-    """A camera at `eye_m` that looks at `at_m`, rolled by `roll` radians."""
-    forward = (at_m - eye_m) / np.linalg.norm(at_m - eye_m)
-    right = np.cross(forward, [0.0, 1, 0])
-    right /= np.linalg.norm(right)
-    down = np.cross(forward, right)
-    c, s = np.cos(roll), np.sin(roll)
-    return Camera(eye_m, np.stack([c * right + s * down, c * down - s * right, forward], 1), focal_px, size_wh)
-
-
 @dataclass(frozen=True, slots=True)
 class Setting:
     """Where people stand: floor, walls, light and what is behind."""

@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 from train.data.motions import Moment, facing, moment
 from train.data.retarget import Posed
-from train.data.scenes import Person, Setting, Shot, Studio, drawn_box, look, place, visible_joints, visible_share
+from train.data.scenes import Person, Setting, Shot, Studio, drawn_box, place, visible_joints, visible_share
 from train.data.sensor import jpeg, random_sensor
-from train.data.surfaces import Camera, Object3D
+from train.data.surfaces import Camera, Object3D, look
 
 Array = npt.NDArray[np.float64]
 Row = dict[str, npt.NDArray[np.generic]]

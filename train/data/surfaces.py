@@ -111,6 +111,22 @@ class Camera:
         return p @ view
 
 
+def look(
+    eye_m: npt.NDArray[np.float64],
+    at_m: npt.NDArray[np.float64],
+    roll: float,
+    focal_px: float,
+    size_wh: tuple[int, int],
+) -> Camera:
+    """A camera at `eye_m` that looks at `at_m`, rolled by `roll` radians."""
+    forward = (at_m - eye_m) / np.linalg.norm(at_m - eye_m)
+    right = np.cross(forward, [0.0, 1, 0])
+    right /= np.linalg.norm(right)
+    down = np.cross(forward, right)
+    c, s = np.cos(roll), np.sin(roll)
+    return Camera(eye_m, np.stack([c * right + s * down, c * down - s * right, forward], 1), focal_px, size_wh)
+
+
 @dataclass(frozen=True, slots=True)
 class Picture:
     """What was drawn.

@@ -139,6 +139,12 @@ def photographs(folder: Path, count: int, rng: np.random.Generator) -> npt.NDArr
     return out
 
 
+def linear(photo: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Undo sRGB's curve, roughly, kept in 8 bits."""
+    table = (np.arange(256) / 255) ** 2.2 * 255
+    return np.ascontiguousarray(np.rint(table).astype(np.uint8)[photo])
+
+
 def skin_colour(rng: np.random.Generator, race: tuple[float, float, float]) -> Floats:
     """Linear RGB of skin between dark, tan and fair, by the mix of the body's prototypes, with some spread."""
     prototypes = np.array([[0.16, 0.075, 0.045], [0.55, 0.34, 0.22], [0.66, 0.42, 0.33]])

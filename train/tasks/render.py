@@ -14,9 +14,9 @@ import numpy as np
 from train.data import stills
 from train.data.demo import DemoConfig, make_demo
 from train.data.mocap import data_root
-from train.data.raster import RendererUnavailable
 from train.data.scenes import Studio
 from train.data.shards import Row, write_shard
+from train.errors import RendererUnavailable
 
 EXAMPLES = """examples:
   python -m train.tasks.render stills --out render/stills --count 8000
