@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 
 HERE = Path(__file__).parent
 BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
+LABEL_WIDTH = 44  # characters
 Cell = float | int | str | None | list[float]
 
 
@@ -136,12 +138,14 @@ def plot(table: Table, path: Path) -> bool:
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(7, 0.7 + 0.32 * len(rows)), layout="constrained")
+    names = [textwrap.fill(r["name"].replace("*", ""), LABEL_WIDTH) for r in rows]
+    lines = sum(max(2, 1 + name.count("\n")) for name in names)
+    figure, axes = plt.subplots(figsize=(8, 0.7 + 0.17 * lines), layout="constrained")
     axes.barh(range(len(rows)), [mean(r[column]) for r in rows], color="#9db8d2", height=0.7)
     for at, row in enumerate(rows):
         seeds = row[column] if isinstance(row[column], list) else []
         axes.plot(seeds, [at] * len(seeds), "o", color="#1f3b57", markersize=3)
-    axes.set_yticks(range(len(rows)), [r["name"] for r in rows])
+    axes.set_yticks(range(len(rows)), names, fontsize=9)
     axes.invert_yaxis()
     axes.set_xlabel(column)
     axes.spines[["top", "right"]].set_visible(False)
