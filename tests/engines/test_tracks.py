@@ -190,13 +190,3 @@ def test_answers_that_lag_are_put_to_their_rows() -> None:
     xyz_m, root_m = lift_tracks(Lifter(Late()), Tracks(**raw), side_by_side=2)  # type: ignore[arg-type]
     np.testing.assert_allclose(xyz_m[:, 0, 0], np.arange(sum(LENGTHS)) - 0.5)
     np.testing.assert_allclose(root_m[:, 2], np.arange(sum(LENGTHS)) - 0.5)
-
-
-def test_a_slow_clip_gets_its_last_answers() -> None:
-    raw = arrays()
-    raw["xy_px"][:, 0, 0] = np.arange(sum(LENGTHS))
-    raw["size_wh"], raw["focal_px"] = np.ones((5, 2)), np.ones(5)
-    raw["pts_s"] = np.arange(sum(LENGTHS)) * 0.4
-    lifter = Lifter(Late())  # type: ignore[arg-type]
-    xyz_m, _ = lift_tracks(lifter, Tracks(**raw))
-    np.testing.assert_allclose(xyz_m[:, 0, 0], np.arange(sum(LENGTHS)) - 0.5)

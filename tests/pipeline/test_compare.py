@@ -101,3 +101,5 @@ def test_a_film_that_ends_early_leaves_blank_pictures(tmp_path: Path) -> None:
     assert [p.shape for p in pictures] == [(480, 640 + 600, 3)] * FRAMES
     assert np.median(pictures[0][:, :640]) > 180
     assert np.median(pictures[-1][:, :640]) < 50
+    moved = np.abs(pictures[1][:, 640:].astype(int) - pictures[-1][:, 640:])
+    assert moved.mean() < 2, "the same pose in the same place"

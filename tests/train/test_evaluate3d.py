@@ -13,11 +13,14 @@ import pytest
 from engines.geometry import pixels_to_rays
 from engines.lifter import Lifter
 from engines.runtime import open_engine
+from engines.score3d import Truth, score
+from engines.tracks import Tracks, lift_tracks
 from train import evaluate3d
 from train.data.filmed import make_batch
 from train.data.mocap import even_takes
 from train.evaluate3d import kind_of, load_stage, lost_joints, with_frames_dropped
 from train.report3d import tables
+from train.tasks import eval_lifter
 
 ROOT = Path(__file__).parents[2]
 
@@ -25,7 +28,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A motion pack of a figure that walks, three clips of it held out."""
-    from tests.train.test_lifting_data import walking
+    from tests.train.walker import walking
 
     folder = tmp_path_factory.mktemp("pack")
     xyz_m = np.concatenate([walking(150)] * 4)
@@ -61,15 +64,51 @@ def test_joints_are_lost_for_a_while_at_the_given_share(share: float) -> None:
         assert lost.sum() / begins == pytest.approx(evaluate3d.LOST_FRAMES, rel=0.05)
 
 
-def test_dropped_frames_leave_the_frames_before_them_alone(pack: Path) -> None:
+def test_dropped_frames_leave_the_frames_before_them_alone(pack: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lifted = []
+
+    def remembered(lifter: Lifter, tracks: Tracks) -> tuple[np.ndarray, np.ndarray]:
+        xyz_m, root_m = lift_tracks(lifter, tracks)
+        lifted.append(np.stack([xyz_m[span][:known] for span in tracks.spans()]))
+        return xyz_m, root_m
+
+    monkeypatch.setattr(evaluate3d, "lift_tracks", remembered)
     engine = open_engine("lifter-tcn", "ort", 1)
+    lifter = Lifter(engine)
+    known = evaluate3d.BEFORE_DROP - lifter.look_ahead_frames
     tracks, truth = load_stage(pack, seed=3).film(30, "truth", 65 / 30)
-    rows = with_frames_dropped(Lifter(engine), tracks, truth, "truth")
+    rows = with_frames_dropped(lifter, tracks, truth, "truth")
     assert [r["dropped"] for r in rows] == list(range(1, 11))
     for row in rows:
         assert row["first_1_mm"] != row["first_1_without_gap_mm"]
         assert row["first_10_mm"] < 3 * row["first_10_without_gap_mm"] + 50
+    whole, *rest = lifted
+    assert (whole.shape[:2], len(rest)) == ((3, known), 10)
+    for before in rest:
+        np.testing.assert_allclose(before, whole, atol=1e-6)
     engine.close()
+
+
+def test_what_the_truth_does_not_say_is_a_gap_in_the_tables(pack: Path) -> None:
+    tracks, truth = load_stage(pack, seed=3).film(30, "truth", 0.4)
+    nose = truth.xyz_m.copy()
+    nose[:, 9] = np.nan
+    row = {"joints_2d": "detector", "fps": 30, **score(truth.xyz_m, truth.root_m, Truth(nose), tracks)}
+    report = {
+        "model": {"name": "lifter", "backend": "test"}, "look_ahead_frames": 0, "clips": 3, "seconds": 0.4,
+        "by_rate": [row], "by_missing": [{**row, "missing": 0.0}], "by_dropped": [], "step_ms": [],
+    }  # fmt: skip
+    lines = tables(report).splitlines()
+    assert [line.split() for line in lines if line.startswith("nose")] == [["nose", "nan"]]
+
+
+def test_the_figures_are_kept_before_tables_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = []
+    monkeypatch.setattr(eval_lifter, "load_stage", lambda folder, seed: None)
+    monkeypatch.setattr(eval_lifter, "evaluate", lambda model, *rest: ({"name": model}, {}))
+    with pytest.raises(KeyError):
+        eval_lifter.measure_pack(["a"], print, print, kept.append)
+    assert kept == [[{"name": "a"}]]
 
 
 def tell(*words: object) -> subprocess.CompletedProcess[str]:
