@@ -17,6 +17,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from engines.runtime import find_weights
+from train.against_batch import from_file
 from train.data.mocap import Float, data_root
 from train.data.windows import Track
 from train.experiments.tables import HERE, Ordering, Table, mean, write
@@ -49,9 +51,11 @@ NAMES = {
     "ours": "our re-implementation",
     "shipped": "our shipped architecture",
     "recipe": "our shipped architecture, detected anew each epoch as in its recipe",
+    "weights": "the shipped lifter-tcn itself (all training clips, random cameras, long training)",
 }
 
-RUNS = ["theirs", "ours", "shipped", "recipe"]
+RUNS = ["theirs", "ours", "shipped", "recipe", "weights"]
+RAYS = ("shipped", "recipe", "weights")
 MPJPE, FLIP = "MPJPE mm", "MPJPE mm, test-time flip"
 Facts = dict[str, float | str]
 
@@ -84,7 +88,7 @@ def one_run(who: str, kind: str, seed: int, args: argparse.Namespace, budget: Bu
     """Do one run and write its result; "theirs" also writes "theirs_in_ours"."""
     filmed_clips = material(args.data, args.videopose3d, budget, kind)
     began = time.monotonic()
-    tracks = ray_tracks if who in ("shipped", "recipe") else screen_tracks
+    tracks = ray_tracks if who in RAYS else screen_tracks
     train, val = tracks(filmed_clips.train), tracks(filmed_clips.val)
     work = out / f"{kind}-{who}-{seed}"
     work.mkdir(parents=True, exist_ok=True)
@@ -102,6 +106,9 @@ def one_run(who: str, kind: str, seed: int, args: argparse.Namespace, budget: Bu
     elif who == "ours":
         model = train_ours(budget, train, seed, work)
         found = errors(lambda t, f: predict(model, t, f), val)
+    elif who == "weights":
+        model = from_file(find_weights("lifter-tcn"))
+        found = errors(lambda t, f: lift(model, t, budget.fps, f), val)
     else:
 
         def tracks_of_epoch(epoch: int) -> list[Track]:
@@ -172,7 +179,7 @@ def claims(kind: str, mine: dict[str, list[float]]) -> list[Ordering]:
         ratio = mean(mine["ours"]) / mean(mine["theirs"])
         out.append(Ordering(f"2D {kind}: our re-implementation is within 2 % of VideoPose3D's own MPJPE",
                             abs(ratio - 1) <= 0.02, f"{100 * (ratio - 1):+.1f} %"))  # fmt: skip
-    for who in ("shipped", "recipe"):
+    for who in RAYS:
         if {"theirs", who} <= set(mine):
             ratio = mean(mine[who]) / mean(mine["theirs"])
             claim = f"2D {kind}: {NAMES[who]} is at least 8 % below it"
