@@ -16,7 +16,7 @@ from train.epochs import EpochConfig, fit_epochs
 from train.experiments.against_videopose3d import FLIP, save
 from train.experiments.against_videopose3d import table as against_table
 from train.experiments.orderings import CHILDREN, COLUMNS, PARENTS, bone_sd_mm, claims, n_mpjpe_mm
-from train.experiments.tables import BEGIN, END, Ordering, Table, main, mean, read, section, shown, write
+from train.experiments.tables import Ordering, Table, main, mean, read, section, shown, write
 from train.experiments.videopose3d_runs import METRICS, Budget, action_average, parse, theirs_in_ours
 from train.models.videopose import KERNELS, VideoPose, windows
 from train.runlog import read_curves
@@ -79,7 +79,7 @@ def test_section_says_what_holds_and_what_does_not() -> None:
 
 def test_readme_is_rebuilt_between_its_marks_again_and_again(tmp_path: Path) -> None:
     readme, results = tmp_path / "README.md", tmp_path / "results"
-    readme.write_text(f"before\n{BEGIN}\nstale\n{END}\nafter\n")
+    readme.write_text("before\n<!-- tables: begin -->\nstale\n<!-- tables: end -->\nafter\n")
     write(results / "toy.json", TABLE)
     write(results / "toy_more.json", replace(TABLE, title="More", note="See toy_more_shown.png."))
     (results / "toy_more_shown.png").write_bytes(b"the note shows it already")
@@ -103,7 +103,7 @@ def test_readme_is_rebuilt_between_its_marks_again_and_again(tmp_path: Path) -> 
 
 def test_readme_without_marks_is_refused(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("nothing")
-    with pytest.raises(ValueError, match="marks"):
+    with pytest.raises(ValueError, match="tables: begin"):
         main(["--readme", str(tmp_path / "README.md"), "--results", str(tmp_path)])
 
 

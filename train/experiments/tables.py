@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from engines.marked import replace_part
+
 HERE = Path(__file__).parent
-BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
+PART = "tables"
 LABEL_WIDTH = 44  # characters
 Cell = float | int | str | None | list[float]
 
@@ -167,17 +169,13 @@ def rebuild(readme: Path, results: Path) -> int:
     Raises:
         ValueError: If the README lacks the marks or a file is not a results file.
     """
-    text = readme.read_text()
-    if BEGIN not in text or END not in text:
-        raise ValueError(f"{readme} lacks the marks {BEGIN} and {END}")
     parts = []
     for path in sorted(results.glob("*.json")):
         table = read(path)
         plot(table, path.with_suffix(".png"))
         pictures = [p.relative_to(readme.parent).as_posix() for p in pictures_of(path) if p.name not in table.note]
         parts.append(section(table, path.stem, pictures))
-    head, tail = text.split(BEGIN)[0], text.split(END)[1]
-    readme.write_text(f"{head}{BEGIN}\n\n" + "\n".join(parts) + f"\n{END}{tail}")
+    replace_part(readme, PART, "\n".join(parts))
     return len(parts)
 
 
