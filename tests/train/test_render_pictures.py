@@ -19,13 +19,13 @@ from train.data.scenes import (
     Shot,
     Studio,
     drawn_box,
-    look,
     place,
     visible_joints,
     visible_share,
 )
 from train.data.shards import pictures
 from train.data.stills import StillConfig, clip, crowd, still
+from train.data.surfaces import look
 from train.errors import RendererUnavailable
 from train.tasks import render
 
