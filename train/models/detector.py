@@ -7,6 +7,7 @@ decoder, heatmaps. `compact` and `deconv` hold the two kinds of encoder and deco
 from __future__ import annotations
 
 import copy
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -54,7 +55,7 @@ class Look(NamedTuple):
     x: Tensor
 
 
-class Detector(nn.Module):
+class Detector(nn.Module, ABC):
     """Crops of one person each, frame by frame, to positions and scores.
 
     Attributes:
@@ -82,13 +83,13 @@ class Detector(nn.Module):
         self.tce: Recurrent | None = make_memory(config.memory, self.enhanced, branches, self.grid_hw)
         self.reader = PeakReader(config.input_wh, config.sharpness, config.window)
 
+    @abstractmethod
     def look(self, crops: Tensor) -> Look:
         """Do what needs no memory: crops (B, H, W, 3) uint8 RGB to features."""
-        raise NotImplementedError
 
+    @abstractmethod
     def answer(self, skips: tuple[Tensor, ...], enhanced: Tensor) -> Joints:
         """Decode the remembered map and the frame's own."""
-        raise NotImplementedError
 
     def scales(self, x: Tensor) -> Tensor:
         """Put features through the pyramid: merged, or its branches for a memory of several scales."""
