@@ -16,7 +16,7 @@ from engines.skeletons import H36M17, LSP14, to_h36m17
 from train.data.augment2d import PELVIS, THORAX, AugmentConfig
 from train.data.people2d import StillSet
 
-AUGMENT = AugmentConfig(upright=0.45, any_angle=0.15, tilt=40.0)
+AUGMENT = AugmentConfig(upright=0.3, any_angle=0.1, tilt=40.0)
 SWAPPED_SHARE = 0.2  # labels that another network reads with left and right exchanged
 TWO_SIDED = [H36M17.index(n) for n in H36M17.joints if n.startswith(("left_", "right_"))]
 

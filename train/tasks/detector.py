@@ -10,13 +10,14 @@ from typing import Any
 
 import torch
 
+from engines.modelfile import read_model
 from train.calibrate import load_curves
 from train.config import parse
 from train.data.annotated import STILL_READERS, VIDEO_READERS
 from train.data.mixes2d import WEIGHTS, DataChoice
 from train.data.mocap import data_root
 from train.errors import reading
-from train.export import export_model
+from train.export import export_model, read_weights
 from train.losses2d import LOSSES
 from train.models.compact import CompactDetector
 from train.models.deconv import DeconvDetector
@@ -25,7 +26,7 @@ from train.models.family import FAMILY, build_detector
 from train.models.memory import AGGREGATIONS
 from train.models.resnet import load_imagenet
 from train.models.streaming import DetectorStep
-from train.recipe2d import STAGES, checkpoint_facts, train_stage
+from train.recipe2d import STAGES, checkpoint_facts, network_from, train_stage
 
 DEFAULT = "mnv2-tce64"
 NAME = f"detector-{DEFAULT}"
@@ -60,6 +61,18 @@ def config_of(args: argparse.Namespace, trained: DetectorConfig | None = None) -
     return replace(config, memory=memory)
 
 
+def read_start(path: Path) -> tuple[DetectorConfig, dict[str, Any], dict[str, torch.Tensor]]:
+    """Return sizes, provenance and weights of a checkpoint, or of an exported .onnx file.
+
+    Raises:
+        EngineError: If an .onnx file is none of ours.
+    """
+    if path.suffix != ".onnx":
+        return *checkpoint_facts(path), torch.load(path, map_location="cpu", weights_only=True)["model"]
+    facts = read_model(path).spec.provenance
+    return network_from(facts), facts, {k.removeprefix("detector."): w for k, w in read_weights(path).items()}
+
+
 def load_start(args: argparse.Namespace) -> tuple[Detector, dict[str, Any]]:
     """Return the model to begin with, and where it comes from.
 
@@ -74,8 +87,7 @@ def load_start(args: argparse.Namespace) -> tuple[Detector, dict[str, Any]]:
         if args.imagenet and isinstance(model, DeconvDetector):
             load_imagenet(model.encoder, args.imagenet)
         return model, {"started_from": ["ImageNet" if args.imagenet else "random weights"]}
-    trained, facts = checkpoint_facts(args.start)
-    state = torch.load(args.start, map_location="cpu", weights_only=True)["model"]
+    trained, facts, state = read_start(args.start)
     model = build_detector(config_of(args, trained))
     own = model.state_dict()
     fitting = {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}
@@ -107,7 +119,7 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--stage", type=int, choices=sorted(STAGES), help="1: stills; 2: sequences (default: both)")
     p.add_argument("--out", type=Path, help="folder for checkpoints and logs; a stopped run goes on there")
-    p.add_argument("--start", type=Path, help="best.pt to begin with (default: MoveNet's weights)")
+    p.add_argument("--start", type=Path, help="best.pt or .onnx to begin with (default: MoveNet's weights)")
     p.add_argument("--export", type=Path, help="write this .onnx from --start, after training if there is any")
     p.add_argument("--calibration", type=Path, help="curves of train.tasks.calibrate, for the exported scores")
     p.add_argument("--data", type=Path, default=data_root(), help="data folder (default: %(default)s)")
@@ -129,6 +141,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--loss", choices=sorted(LOSSES), default="distribution", help="(default: %(default)s)")
     p.add_argument("--steps", type=int, help="optimiser steps of a stage")
     p.add_argument("--batch", type=int, help="sequences per step")
+    p.add_argument("--lr", type=float, help="peak learning rate of new layers")
     p.add_argument("--erase", type=float, help="chance of random erasing")
     p.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="(default: %(default)s)")
     p.add_argument("--threads", type=int, default=2)
@@ -146,7 +159,7 @@ def main(argv: list[str] | None = None) -> None:
     with reading():
         model, facts = load_start(args)
     for number in [args.stage] if args.stage else sorted(STAGES) if args.out else []:
-        given = {key: getattr(args, key) for key in ("steps", "batch", "erase") if getattr(args, key) is not None}
+        given = {key: getattr(args, key) for key in ("steps", "batch", "erase", "lr") if getattr(args, key) is not None}
         stage, folder = replace(STAGES[number], **given), args.out / f"stage{number}"
         family = args.model or facts.get("model", DEFAULT)
         began = {"recipe": f"train.tasks.detector, stage {number}", "model": family, "before": facts}
