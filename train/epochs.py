@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from train.fit import Batch, Evaluate, Losses
+from train.machine import keep_freed_memory
 from train.runlog import TRAIN, VAL, RunLog
 
 Epoch = Callable[[int], Iterator[Batch]]
@@ -63,6 +64,7 @@ def fit_epochs(
         before_epoch: Called with model and epoch before each, for schedules of the model's own (batch norm).
         evaluate: Scores the model (in eval mode) after each epoch, for the log.
     """
+    keep_freed_memory()
     optimiser = torch.optim.Adam((p for p in model.parameters() if p.requires_grad), lr=config.lr, amsgrad=True)
     for epoch in range(_resume(config, model, optimiser), config.epochs):
         torch.manual_seed(config.seed * 1000 + epoch)
