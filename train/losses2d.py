@@ -138,7 +138,7 @@ def detector_losses(joints: Joints, batch: dict[str, Tensor], kind: str = "distr
 
     Args:
         joints: Of the B * T crops.
-        batch: As `train.data.people2d.batches` yields it: (B, T, ...).
+        batch: As `train.data.people.people2d.batches` yields it: (B, T, ...).
         kind: A key of LOSSES.
 
     Raises:

@@ -15,16 +15,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from train.data.augment2d import AugmentConfig
-from train.data.lspet import load_lspet
-from train.data.mixes2d import DataChoice, mixer_maker
-from train.data.people2d import batches, draw
-from train.fit import Batch, FitConfig, fit, steps_done
+from train.data.people.augment2d import AugmentConfig
+from train.data.people.lspet import load_lspet
+from train.data.people.mixes2d import DataChoice, mixer_maker
+from train.data.people.people2d import batches, draw
+from train.loop.fit import Batch, FitConfig, fit, steps_done
+from train.loop.provenance import read_provenance, write_provenance
 from train.losses2d import detector_losses
-from train.metrics2d import pck
+from train.measure.metrics2d import pck
 from train.models.detector import Detector, DetectorConfig
 from train.models.memory import MemoryConfig
-from train.provenance import read_provenance, write_provenance
 
 FROZEN = 6  # blocks of MobileNetV2 that are never trained: edges and textures, half of a step's cost
 

@@ -17,7 +17,7 @@ from engines.modelfile import read_model
 from engines.parity import recorded_frames
 from engines.runtime import WEIGHTS_DIR
 from tests.engines.test_build_cache import ROOT
-from train.precision import note_source, to_fp16, to_int8
+from train.deliver.precision import note_source, to_fp16, to_int8
 
 pytest.importorskip("tensorrt_rtx", reason="needs tensorrt-rtx-cu13, which is in the dev extra")
 SHIPPED = sorted(WEIGHTS_DIR.glob("*.onnx"))

@@ -15,7 +15,7 @@ from engines.modelfile import onnx_metadata, read_model
 from engines.opset17 import to_opset17
 from engines.plan import PlanOptions, Toolkit, build_plan
 from engines.runtime import WEIGHTS_DIR
-from train.precision import recurrent_feeds
+from train.deliver.precision import recurrent_feeds
 
 SHIPPED = sorted(WEIGHTS_DIR.glob("*.onnx"))
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from engines.skeletons import COCO17, H36M17, LSP14
-from train.data import coco, jhmdb, lsp, mpii, penn
-from train.data.annotated import STILL_READERS, VIDEO_READERS
-from train.data.people2d import HIDDEN, draw
+from train.data.people import coco, jhmdb, lsp, mpii, penn
+from train.data.people.annotated import STILL_READERS, VIDEO_READERS
+from train.data.people.people2d import HIDDEN, draw
 
 savemat = pytest.importorskip("scipy.io", reason="needs scipy (posestream[train])").savemat
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from train.config import parse
 from train.errors import DataError
-from train.fit import FitConfig, fit
-from train.runlog import RunLog, read_curves
+from train.loop.config import parse
+from train.loop.fit import FitConfig, fit
+from train.loop.runlog import RunLog, read_curves
 
 
 def parser() -> argparse.ArgumentParser:

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from tests.train.test_evaluate2d import still_people
-from train.data.mixes2d import DataChoice
-from train.data.people2d import save_shard
+from train.data.people.mixes2d import DataChoice
+from train.data.people.people2d import save_shard
 from train.experiments import renderer, tce
 from train.experiments.detector_runs import Budget, begin, once
 from train.experiments.tables import read

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from engines.runtime import open_engine
-from train.export import export_model
+from train.deliver.export import export_model
 from train.models.detector import Detector, DetectorConfig, Look
 from train.models.family import FAMILY, build_detector
 from train.models.memory import MemoryConfig, remember

@@ -10,10 +10,10 @@ import torch
 
 from engines.runtime import find_weights, open_engine
 from tests.train.test_people2d import dotted
-from train.data.mixes2d import WEIGHTS, DataChoice, mixer_maker
-from train.data.mocap import data_root
-from train.data.people2d import save_shard
-from train.fit import steps_done
+from train.data.motion.mocap import data_root
+from train.data.people.mixes2d import WEIGHTS, DataChoice, mixer_maker
+from train.data.people.people2d import save_shard
+from train.loop.fit import steps_done
 from train.models.compact import CompactDetector
 from train.models.family import FAMILY
 from train.recipe2d import checkpoint_facts
@@ -111,8 +111,8 @@ def test_shipped_detector_beats_its_starting_point_on_held_out_lspet():
         pytest.skip(f"no LSPET under {data}; set POSESTREAM_DATA")
     torch.set_num_threads(1)
     from engines.detector import Detector as Runner
-    from train.data.teacher import Teacher
-    from train.evaluate2d import lspet_people, measure, predict
+    from train.data.people.teacher import Teacher
+    from train.measure.evaluate2d import lspet_people, measure, predict
 
     people = list(islice(lspet_people(data / "images" / "lspet"), 60))
     engine = open_engine(find_weights(recipe.NAME), "ort")

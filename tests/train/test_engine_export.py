@@ -16,9 +16,9 @@ from engines.runtime import WEIGHTS_DIR, open_engine
 from tests.engines.conftest import gpu  # noqa: F401  # the fixture
 from tests.engines.standin import make_plan
 from tests.engines.test_build_obtain import damaged_copy
-from train import engine_export
-from train.checkpoints import load, names
-from train.engine_export import converter, to_engine
+from train.deliver import engine_export
+from train.deliver.checkpoints import load, names
+from train.deliver.engine_export import converter, to_engine
 from train.tasks.export import main, store_engine
 
 HAVE_IT = importlib.util.find_spec("torch_tensorrt") is not None

@@ -13,12 +13,20 @@ import torch
 from engines.skeletons import H36M17
 from tests.train.test_losses2d import person
 from tests.train.test_people2d import dotted
-from train.calibrate import Curves, fit_curves, fit_temperature, isotonic, load_curves, plot_reliability, reliability
-from train.data.people2d import StillSet
-from train.evaluate2d import judged, measure, set_people
-from train.metrics2d import calibration_error, frames_to_recover, jitter, pck_by_joint, presence
-from train.report2d import COLUMNS, TILE_WH, write_sheets
-from train.sequences2d import Sequences, make_sequences, measure_sequences
+from train.data.people.people2d import StillSet
+from train.measure.calibrate import (
+    Curves,
+    fit_curves,
+    fit_temperature,
+    isotonic,
+    load_curves,
+    plot_reliability,
+    reliability,
+)
+from train.measure.evaluate2d import judged, measure, set_people
+from train.measure.metrics2d import calibration_error, frames_to_recover, jitter, pck_by_joint, presence
+from train.measure.report2d import COLUMNS, TILE_WH, write_sheets
+from train.measure.sequences2d import Sequences, make_sequences, measure_sequences
 from train.tasks import calibrate, eval_detector
 
 

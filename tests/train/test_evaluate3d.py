@@ -15,11 +15,11 @@ from engines.lifter import Lifter
 from engines.runtime import open_engine
 from engines.score3d import Truth, score
 from engines.tracks import Tracks, lift_tracks
-from train import evaluate3d
-from train.data.filmed import make_batch
-from train.data.mocap import even_takes
-from train.evaluate3d import kind_of, load_stage, lost_joints, with_frames_dropped
-from train.report3d import tables
+from train.data.motion.filmed import make_batch
+from train.data.motion.mocap import even_takes
+from train.measure import evaluate3d
+from train.measure.evaluate3d import kind_of, load_stage, lost_joints, with_frames_dropped
+from train.measure.report3d import tables
 from train.tasks import eval_lifter
 
 ROOT = Path(__file__).parents[2]

@@ -11,15 +11,15 @@ import pytest
 import torch
 
 from engines.runtime import open_engine
-from train.data.windows import Track, Windows
-from train.epochs import EpochConfig, fit_epochs
+from train.data.motion.windows import Track, Windows
 from train.experiments.against_videopose3d import FLIP, save
 from train.experiments.against_videopose3d import table as against_table
 from train.experiments.orderings import CHILDREN, COLUMNS, PARENTS, bone_sd_mm, claims, n_mpjpe_mm
 from train.experiments.tables import Ordering, Table, main, mean, read, section, shown, write
 from train.experiments.videopose3d_runs import METRICS, Budget, action_average, parse, theirs_in_ours
+from train.loop.epochs import EpochConfig, fit_epochs
+from train.loop.runlog import read_curves
 from train.models.videopose import KERNELS, VideoPose, windows
-from train.runlog import read_curves
 from train.tasks import videopose
 from train.tasks.videopose import losses
 

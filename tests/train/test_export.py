@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from engines.spec import METADATA_KEY, EngineSpec, StateSpec, TensorSpec
-from train.export import ExportError, export_model, run_onnx
+from train.deliver.export import ExportError, export_model, run_onnx
 
 
 class TinyLifter(nn.Module):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from train.data.rigs import Camera, room_rig
-from train.data.room import seen
+from train.data.motion.rigs import Camera, room_rig
+from train.data.motion.room import seen
 from train.methods.extrinsics import ExtrinsicsError, depths, relative_pose
 
 RIG = room_rig()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from engines.skeletons import H36M17
-from train.config import parse
+from train.loop.config import parse
 from train.methods.dictionary import FreeShapes
 from train.methods.factorization import (
     FactorizationConfig,

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from engines.finder import letterbox
-from train.data import boxes as sources
-from train.data.boxes_augment import (
+from train.data.people import boxes as sources
+from train.data.people.boxes_augment import (
     NONE,
     Scene,
     around,
@@ -20,8 +20,8 @@ from train.data.boxes_augment import (
     trimmed,
     zoomed,
 )
-from train.data.boxes_clips import PEOPLE, differing, interpolate, read_clip
-from train.data.boxes_lspet import held_out, joint_box, settle
+from train.data.people.boxes_clips import PEOPLE, differing, interpolate, read_clip
+from train.data.people.boxes_lspet import held_out, joint_box, settle
 
 SIZE = (384, 224)
 

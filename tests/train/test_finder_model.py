@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from train.data.boxes import centre_maps
-from train.data.boxes_augment import NONE, Scene
-from train.evaluate_boxes import Judged, figures, ghosts, matched
+from train.data.people.boxes import centre_maps
+from train.data.people.boxes_augment import NONE, Scene
 from train.losses_boxes import box_loss, centre_loss
+from train.measure.evaluate_boxes import Judged, figures, ghosts, matched
+from train.measure.report_boxes import write_sheets
 from train.models.finder import FROZEN, INPUT_WH, PEOPLE_MAX, Finder, FinderGraph, decode_boxes
-from train.report_boxes import write_sheets
 from train.tasks import finder as recipe
 
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from engines.finder import Finder as Runtime
 from engines.runtime import open_engine
-from train.data.boxes_clips import PEOPLE, ROOMS
+from train.data.people.boxes_clips import PEOPLE, ROOMS
 from train.models.finder import PEOPLE_MAX
 from train.models.mobilenet import MobileNetV2
 from train.tasks import eval_finder

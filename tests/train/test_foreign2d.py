@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from train.data.foreign2d import SHAKE, SHAKEN_SHARE, THINNED, THINNED_SHARE, from_elsewhere
+from train.data.motion.foreign2d import SHAKE, SHAKEN_SHARE, THINNED, THINNED_SHARE, from_elsewhere
 
 
 def test_some_sequences_shiver_and_some_lack_joints() -> None:

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from train.data.rigs import Camera, room_rig
-from train.data.room import RoomClip, seen
+from train.data.motion.rigs import Camera, room_rig
+from train.data.motion.room import RoomClip, seen
 from train.methods.footage import Footage, footage
 from train.methods.geometry import (
     Side,

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from engines.runtime import open_engine
-from train.against_batch import streaming_gap
-from train.export import read_weights, run_onnx
+from train.deliver.export import read_weights, run_onnx
+from train.measure.against_batch import streaming_gap
 from train.models.lifter_io import OUTPUTS, Lifter, observe, to_metres
 from train.models.lstm import LstmLifter
 from train.models.tcn import CausalTcn

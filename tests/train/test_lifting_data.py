@@ -13,10 +13,19 @@ from engines import metrics3d
 from engines.skeletons import H36M17
 from tests.train.walker import walkers, walking
 from train import losses3d
-from train.data.cameras import looking, shoot
-from train.data.filmed import make_batch
-from train.data.mocap import Motion, data_root, even_takes, load_motion, mirrored, rebuilt, resample, sample_takes
-from train.provenance import read_provenance
+from train.data.motion.cameras import looking, shoot
+from train.data.motion.filmed import make_batch
+from train.data.motion.mocap import (
+    Motion,
+    data_root,
+    even_takes,
+    load_motion,
+    mirrored,
+    rebuilt,
+    resample,
+    sample_takes,
+)
+from train.loop.provenance import read_provenance
 from train.tasks import lifter
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from engines.skeletons import H36M17
-from train.data import limbs
-from train.data.limbs import Float, exchanged
+from train.data.motion import limbs
+from train.data.motion.limbs import Float, exchanged
 
 
 def people(count: int, seed: int) -> Float:

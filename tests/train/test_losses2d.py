@@ -18,7 +18,7 @@ from train.losses2d import (
     score_loss,
     spatial_cross_entropy,
 )
-from train.metrics2d import calibration_error, errors, exchanged, pck
+from train.measure.metrics2d import calibration_error, errors, exchanged, pck
 from train.models.reader import Joints
 
 

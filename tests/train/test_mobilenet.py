@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from train.data.teacher import MoveNet
+from train.data.people.teacher import MoveNet
 from train.models.mobilenet import CHANNELS, WILD, Conv, MobileNetV2, load_movenet, normalise
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from pipeline import cli
-from train.data.mocap import sample_takes
-from train.data.motion_files import load_any, read_capture, subject_of
+from train.data.motion.mocap import sample_takes
+from train.data.motion.motion_files import load_any, read_capture, subject_of
 from train.errors import DataError
 from train.tasks import look_motion
 

@@ -9,10 +9,10 @@ import pytest
 
 from engines.skeletons import H36M17
 from tests.train.walker import walkers, walking
-from train.data import lost2d, noise2d
-from train.data.cameras import shoot
-from train.data.mocap import Motion, sample_takes
-from train.data.noise2d import biased, detector_like
+from train.data.motion import lost2d, noise2d
+from train.data.motion.cameras import shoot
+from train.data.motion.mocap import Motion, sample_takes
+from train.data.motion.noise2d import biased, detector_like
 
 WRIST = H36M17.index("left_wrist")
 

@@ -9,12 +9,22 @@ import numpy as np
 import pytest
 
 from engines.skeletons import H36M17
-from train import noise_fit, noise_motion, noise_table
-from train.data.cameras import shoot
-from train.data.mocap import Motion, sample_takes
-from train.data.noise2d import FITTED
-from train.data.observed2d import HIDDEN, OUTSIDE, VISIBLE, Observed, apparent_stature, load_observed, save_observed
-from train.noise_plot import plot_noise
+from train.data.motion.cameras import shoot
+from train.data.motion.mocap import Motion, sample_takes
+from train.data.motion.noise2d import FITTED
+from train.data.motion.observed2d import (
+    HIDDEN,
+    OUTSIDE,
+    VISIBLE,
+    Observed,
+    apparent_stature,
+    load_observed,
+    save_observed,
+)
+from train.noise import fit as noise_fit
+from train.noise import motion as noise_motion
+from train.noise import table as noise_table
+from train.noise.plot import plot_noise
 
 BODY = np.array(
     [

@@ -21,7 +21,7 @@ from engines.parity import recorded_frames
 from engines.plan import PlanOptions, build_plan, find_tensorrt
 from engines.runtime import WEIGHTS_DIR
 from tests.engines.standin import open_standin
-from train.on_device import LAYOUTS, _Graph, _nv12_planes, _places, _rgb_planes, _sample, _to_rgb, with_frame
+from train.deliver.on_device import LAYOUTS, _Graph, _nv12_planes, _places, _rgb_planes, _sample, _to_rgb, with_frame
 from train.tasks.on_device import main
 
 DETECTOR = WEIGHTS_DIR / "detector-mnv2-tce64.onnx"

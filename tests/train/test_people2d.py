@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from engines.skeletons import COCO17, H36M17, LSP14
-from train.data.augment2d import AugmentConfig, Look
-from train.data.clips import HELD_OUT_SHARE, label_clip
-from train.data.lspet import file_names, is_held_out, load_lspet
-from train.data.motion2d import leaning, moved, wander
-from train.data.occluders import ERASED_AREA, Occluder, erased, something
-from train.data.people2d import HIDDEN, RECALLED, Mixer, StillSet, batches, draw, follow, load_shard, save_shard
-from train.data.teacher import SIDE, Teacher, cut_view, decode, view_matrix
+from train.data.people.augment2d import AugmentConfig, Look
+from train.data.people.clips import HELD_OUT_SHARE, label_clip
+from train.data.people.lspet import file_names, is_held_out, load_lspet
+from train.data.people.motion2d import leaning, moved, wander
+from train.data.people.occluders import ERASED_AREA, Occluder, erased, something
+from train.data.people.people2d import HIDDEN, RECALLED, Mixer, StillSet, batches, draw, follow, load_shard, save_shard
+from train.data.people.teacher import SIDE, Teacher, cut_view, decode, view_matrix
 
 GEOMETRY = AugmentConfig(any_angle=0.3, occlude=0.0, half_body=0.0, glimpse=0.0)
 

@@ -17,8 +17,8 @@ from engines.parity import recorded_frames
 from engines.plan import PlanOptions, build_plan, find_tensorrt
 from engines.runtime import WEIGHTS_DIR
 from engines.spec import PEOPLE
-from train.precision import note_source, read_spec, recurrent_feeds, to_fp16, to_int8
-from train.recording import record_inputs
+from train.deliver.precision import note_source, read_spec, recurrent_feeds, to_fp16, to_int8
+from train.deliver.recording import record_inputs
 from train.tasks.precision import cost, main
 
 LIFTER, DETECTOR, FINDER = (WEIGHTS_DIR / f"{n}.onnx" for n in ("lifter-tcn", "detector-mnv2-tce64", "finder-mnv2"))

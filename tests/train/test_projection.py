@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import torch
 
-from train.data.rigs import Camera, room_rig
-from train.data.room import normalised
+from train.data.motion.rigs import Camera, room_rig
+from train.data.motion.room import normalised
 from train.methods.projection import lens_px, lens_screen, mirrored_lens, project
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from train.provenance import read_provenance, write_provenance
+from train.loop.provenance import read_provenance, write_provenance
 
 
 def test_a_resumed_run_keeps_its_origin_and_adds_what_changed(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from engines.skeletons import H36M17
-from train.data.amc import read_amc, read_asf
-from train.data.named_joints import to_clip
+from train.data.motion.amc import read_amc, read_asf
+from train.data.motion.named_joints import to_clip
 
 # name, parent, direction, length (inches * 0.45), axis, dof
 BONES = (

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from engines.skeletons import H36M17
-from train.data.bvh import read_bvh
-from train.data.named_joints import to_clip
+from train.data.motion.bvh import read_bvh
+from train.data.motion.named_joints import to_clip
 
 LEFT_ARM_UP_CM = (
     ("Hips", -1, (0, 95, 0)), ("Spine", 0, (0, 12, 0)), ("Spine1", 1, (0, 20, 0)), ("Spine2", 2, (0, 12, 0)),

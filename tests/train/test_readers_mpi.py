@@ -11,7 +11,7 @@ from scipy.io import savemat
 from scipy.spatial.transform import Rotation
 
 from engines.skeletons import CROWN_TO_HEAD_TOP, H36M17
-from train.data.mpi_inf_3dhp import CHEST_CAMERAS, read_calibration, read_mpi_inf_3dhp
+from train.data.motion.mpi_inf_3dhp import CHEST_CAMERAS, read_calibration, read_mpi_inf_3dhp
 
 NAMES_28 = (
     "spine3", "spine4", "spine2", "spine", "pelvis", "neck", "head", "head_top", "left_clavicle", "left_shoulder",

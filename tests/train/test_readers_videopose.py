@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from engines.skeletons import H36M17
-from train.data.calibrate import load_cameras, recover_camera, save_cameras
-from train.data.npz_objects import read_object
-from train.data.rigs import Camera, room_rig
-from train.data.videopose_npz import MOVING_32, find_cameras, read_videopose
+from train.data.motion.calibrate import load_cameras, recover_camera, save_cameras
+from train.data.motion.npz_objects import read_object
+from train.data.motion.rigs import Camera, room_rig
+from train.data.motion.videopose_npz import MOVING_32, find_cameras, read_videopose
 
 SYMMETRY_17 = [[4, 5, 6, 11, 12, 13], [1, 2, 3, 14, 15, 16]]
 # HumanEva's 15 joints as H36M17's: see ConvertHumanEva.m

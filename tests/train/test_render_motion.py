@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from train.data.body import Body, age_weights, macro_weights
-from train.data.meshes import coarser, normals, skin
-from train.data.motions import Motions, facing, greet, sit_down, swap_arms
-from train.data.retarget import Retargeter, joints_of, soles_of
-from train.data.rotations import axis_angle, blend, frame, swing, turn, unit
-from train.data.takes import resample, sliding_mps, take
-from train.data.textures import patterns
-from train.data.wardrobe import Wardrobe
+from train.data.render.body import Body, age_weights, macro_weights
+from train.data.render.meshes import coarser, normals, skin
+from train.data.render.motions import Motions, facing, greet, sit_down, swap_arms
+from train.data.render.retarget import Retargeter, joints_of, soles_of
+from train.data.render.rotations import axis_angle, blend, frame, swing, turn, unit
+from train.data.render.takes import resample, sliding_mps, take
+from train.data.render.textures import patterns
+from train.data.render.wardrobe import Wardrobe
 
 DATA = Path(os.environ.get("POSESTREAM_DATA", "../shared/data"))
 needs_data = pytest.mark.skipif(

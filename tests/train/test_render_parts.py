@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from train.data.lights import directions, harmonics, light_from
-from train.data.sensor import CLEAN, expose, jpeg, random_sensor
-from train.data.shards import pictures, write_shard
-from train.data.surfaces import look
-from train.data.textures import patterns
+from train.data.render.lights import directions, harmonics, light_from
+from train.data.render.sensor import CLEAN, expose, jpeg, random_sensor
+from train.data.render.shards import pictures, write_shard
+from train.data.render.surfaces import look
+from train.data.render.textures import patterns
 from train.tasks import render
 
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from engines.skeletons import H36M17
-from train.data import props
-from train.data.lights import light_from
-from train.data.motions import Moment
-from train.data.scenes import (
+from train.data.render import props
+from train.data.render.lights import light_from
+from train.data.render.motions import Moment
+from train.data.render.scenes import (
     FIRST_OCCLUDER,
     Person,
     Setting,
@@ -23,9 +23,9 @@ from train.data.scenes import (
     visible_joints,
     visible_share,
 )
-from train.data.shards import pictures
-from train.data.stills import StillConfig, clip, crowd, still
-from train.data.surfaces import look
+from train.data.render.shards import pictures
+from train.data.render.stills import StillConfig, clip, crowd, still
+from train.data.render.surfaces import look
 from train.errors import RendererUnavailable
 from train.tasks import render
 

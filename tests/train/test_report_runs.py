@@ -10,8 +10,8 @@ import matplotlib.image
 import pytest
 
 from engines.skeletons import H36M17
-from train.report_runs import figures, load_runs
-from train.runlog import RunLog
+from train.loop.runlog import RunLog
+from train.measure.report_runs import figures, load_runs
 from train.tasks.report import main
 
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from train.data.rigs import Camera, room_rig, virtual_rig
+from train.data.motion.rigs import Camera, room_rig, virtual_rig
 
 PERSON_M = np.array([[x, y, z] for x in (-0.4, 0.4) for y in (-0.4, 0.4) for z in (0.0, 0.9, 1.8)])
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from tests.train.walker import STANDING
-from train.data.rigs import room_rig
-from train.data.room import RoomClip, normalised, room_clips
+from train.data.motion.rigs import room_rig
+from train.data.motion.room import RoomClip, normalised, room_clips
 from train.errors import DataError
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from train.data.rigs import room_rig
-from train.data.room import RoomClip, seen
-from train.epochs import EpochConfig
+from train.data.motion.rigs import room_rig
+from train.data.motion.room import RoomClip, seen
+from train.loop.epochs import EpochConfig
 from train.losses3d import bone_lengths
 from train.methods.footage import Footage, footage, windows
 from train.methods.projection import project

@@ -11,9 +11,9 @@ from engines.lifter import Lifter
 from engines.runtime import Engine, find_weights, open_engine
 from engines.score3d import score
 from engines.tracks import lift_tracks
-from train.against_batch import from_file, streaming_gap
-from train.data.mocap import data_root
-from train.evaluate3d import load_stage
+from train.data.motion.mocap import data_root
+from train.measure.against_batch import from_file, streaming_gap
+from train.measure.evaluate3d import load_stage
 
 NAMES = ("lifter-tcn", "lifter-lstm")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from train.data.room import RoomClip, normalised, seen
+from train.data.motion.room import RoomClip, normalised, seen
 from train.experiments.videopose3d_data import (
     KEPT,
     LEFT,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from train.data.mocap import Motion
+from train.data.motion.mocap import Motion
 
 STANDING = np.array(
     [

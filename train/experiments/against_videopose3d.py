@@ -18,9 +18,8 @@ import torch
 from torch import nn
 
 from engines.runtime import find_weights
-from train.against_batch import from_file
-from train.data.mocap import Float, data_root
-from train.data.windows import Track
+from train.data.motion.mocap import Float, data_root
+from train.data.motion.windows import Track
 from train.experiments.tables import HERE, Ordering, Table, mean, write
 from train.experiments.videopose3d_data import (
     Slot,
@@ -43,6 +42,7 @@ from train.experiments.videopose3d_runs import (
     train_ours,
     train_shipped,
 )
+from train.measure.against_batch import from_file
 from train.tasks.videopose import predict
 
 NAMES = {

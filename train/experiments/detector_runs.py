@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from train.data.lspet import load_lspet
-from train.data.mixes2d import WEIGHTS, DataChoice
-from train.data.mocap import data_root
-from train.data.people2d import StillSet, load_shard
+from train.data.motion.mocap import data_root
+from train.data.people.lspet import load_lspet
+from train.data.people.mixes2d import WEIGHTS, DataChoice
+from train.data.people.people2d import StillSet, load_shard
+from train.measure.sequences2d import Sequences, make_sequences
 from train.models.compact import CompactDetector
 from train.models.detector import Detector, DetectorConfig
 from train.models.family import build_detector
-from train.sequences2d import Sequences, make_sequences
 
 Figures = dict[str, float]
 

@@ -15,8 +15,8 @@ import numpy as np
 
 from engines.metrics3d import mpjpe_mm, mpjve_mm_per_frame, p_mpjpe_mm
 from engines.runtime import Engine, find_weights, open_engine
-from train.data.filmed import make_batch
-from train.data.mocap import Float, data_root, even_takes, load_motion
+from train.data.motion.filmed import make_batch
+from train.data.motion.mocap import Float, data_root, even_takes, load_motion
 from train.experiments.tables import HERE, Ordering, Table, mean, write
 from train.tasks.lifter import main as train_lifter
 

@@ -19,13 +19,13 @@ from torch import nn
 
 from engines.metrics3d import mpjpe_mm, mpjve_mm_per_frame, p_mpjpe_mm
 from engines.skeletons import H36M17
-from train.data.mocap import Float, data_root
-from train.data.rigs import room_rig
-from train.data.room import room_clips
-from train.data.windows import Track, Windows
-from train.epochs import EpochConfig, fit_epochs
+from train.data.motion.mocap import Float, data_root
+from train.data.motion.rigs import room_rig
+from train.data.motion.room import room_clips
+from train.data.motion.windows import Track, Windows
 from train.experiments.tables import HERE, Ordering, Table, mean, write
-from train.fit import Batch
+from train.loop.epochs import EpochConfig, fit_epochs
+from train.loop.fit import Batch
 from train.models.refiner import BlstmRefiner, LstmRefiner
 from train.models.videopose import KERNELS, VideoPose
 from train.models.videopose_stream import centred

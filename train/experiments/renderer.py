@@ -14,10 +14,10 @@ import numpy as np
 import torch
 
 from engines.geometry import crop_boxes, crop_to_pixels, cut_crops
-from train.data.mixes2d import DataChoice
-from train.evaluate2d import Float, Person, coco_people, lspet_people, measure
+from train.data.people.mixes2d import DataChoice
 from train.experiments.detector_runs import Budget, Figures, add_options, begin, choice_of, once, over_seeds
 from train.experiments.tables import HERE, Ordering, Table, mean, write
+from train.measure.evaluate2d import Float, Person, coco_people, lspet_people, measure
 from train.models.detector import Detector, DetectorConfig
 from train.models.streaming import CROP_SCALE
 from train.recipe2d import STAGES, train_stage

@@ -19,11 +19,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from train.data.mocap import data_root
-from train.data.rigs import room_rig
-from train.data.room import room_clips
+from train.data.motion.mocap import data_root
+from train.data.motion.rigs import room_rig
+from train.data.motion.room import room_clips
 from train.experiments.tables import HERE, Ordering, Table, mean, write
-from train.fit import Batch, fit
+from train.loop.fit import Batch, fit
 from train.losses3d import distance
 from train.methods.footage import Footage, footage
 from train.methods.geometry import TwoBranch

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import torch
 
-from train.data.mocap import data_root
-from train.data.rigs import room_rig
-from train.data.room import room_clips
-from train.epochs import EpochConfig
+from train.data.motion.mocap import data_root
+from train.data.motion.rigs import room_rig
+from train.data.motion.room import room_clips
 from train.experiments.tables import HERE, Ordering, Table, mean, write
+from train.loop.epochs import EpochConfig
 from train.methods.footage import Footage, footage
 from train.methods.semi import SemiConfig, labelled_frames, two_networks
 from train.tasks.semi import scores, train_semi

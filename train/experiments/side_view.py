@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 
 from engines.metrics3d import mpjpe_mm
 from engines.skeletons import H36M17
-from train.data.mocap import Float, data_root
-from train.data.rigs import room_rig
-from train.data.room import room_clips
+from train.data.motion.mocap import Float, data_root
+from train.data.motion.rigs import room_rig
+from train.data.motion.room import room_clips
 from train.experiments.self_supervised import Budget, run_path
 from train.experiments.tables import HERE
 from train.methods.footage import Footage, footage

@@ -25,10 +25,10 @@ from train.experiments.detector_runs import (
     sequences_of,
 )
 from train.experiments.tables import HERE, Ordering, Table, mean, write
+from train.measure.sequences2d import Sequences, follow_with_model, measure_sequences
 from train.models.detector import Detector, DetectorConfig
 from train.models.memory import MemoryConfig
 from train.recipe2d import STAGES, train_stage
-from train.sequences2d import Sequences, follow_with_model, measure_sequences
 
 ERASE = 0.5  # chance of random erasing, section 2.8.2
 SHORT, LONG = 8, 13  # frames of a training sequence; windows of both sides need more

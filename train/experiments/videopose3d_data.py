@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 
 from engines.skeletons import H36M17
-from train.data.mocap import Float
-from train.data.rigs import Camera, room_rig
-from train.data.room import RoomClip, View, detected, normalised, room_clips, seen
-from train.data.windows import Track
+from train.data.motion.mocap import Float
+from train.data.motion.rigs import Camera, room_rig
+from train.data.motion.room import RoomClip, View, detected, normalised, room_clips, seen
+from train.data.motion.windows import Track
 from train.tasks.videopose import held
 
 SLOTS = {"train": ("S1", "S5", "S6", "S7", "S8"), "val": ("S9", "S11")}

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from engines.metrics3d import mpjpe_mm, mpjve_mm_per_frame, p_mpjpe_mm
-from train.data.mocap import Float
-from train.data.windows import Track, Windows
-from train.epochs import EpochConfig, fit_epochs
-from train.fit import Batch
+from train.data.motion.mocap import Float
+from train.data.motion.windows import Track, Windows
+from train.loop.epochs import EpochConfig, fit_epochs
+from train.loop.fit import Batch
 from train.models.videopose import KERNELS, MIRROR, VideoPose, flipped
 from train.tasks.videopose import train_networks
 

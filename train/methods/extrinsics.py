@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from train.data.rigs import Camera
+from train.data.motion.rigs import Camera
 
 Array = npt.NDArray[np.float64]
 MIN_POINTS = 16

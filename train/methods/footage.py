@@ -10,8 +10,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from train.data.rigs import Camera
-from train.data.room import RoomClip, normalised
+from train.data.motion.rigs import Camera
+from train.data.motion.room import RoomClip, normalised
 from train.methods.projection import lens_screen
 
 Rows = npt.NDArray[np.int64]

@@ -1,6 +1,6 @@
 """Perspective projection with lens distortion, in torch: what every loss on re-projected joints goes through.
 
-The same model as `train.data.rigs.Camera.project` (OpenCV's, which Human3.6M's cameras are given in): radial k1 k2 k3,
+The same model as `data.motion.rigs.Camera.project` (OpenCV's, which Human3.6M's cameras are given in): radial k1 k2 k3,
 tangential p1 p2. Without distortion it is equation 3.1 of the thesis.
 """
 
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from train.data.rigs import Camera
+from train.data.motion.rigs import Camera
 
 LENS = 9  # fx fy cx cy k1 k2 k3 p1 p2
 NEAREST_M = 0.01  # a point nearer than this to the camera's plane is taken to lie at this depth

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from train.fit import Batch
+from train.loop.fit import Batch
 from train.losses3d import bone_lengths, distance, root_loss
 from train.methods.footage import Footage, Rows, windows
 from train.methods.projection import mirrored_lens, project

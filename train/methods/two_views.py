@@ -10,8 +10,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from train.data.rigs import Camera
-from train.fit import Batch
+from train.data.motion.rigs import Camera
+from train.loop.fit import Batch
 from train.methods.extrinsics import relative_pose
 from train.methods.footage import Footage
 from train.methods.geometry import Side, change_of_view

@@ -68,7 +68,7 @@ class PeakReader(nn.Module):
 class Calibration(nn.Module):
     """Score logits to probabilities: a scale and a shift for each joint, then a monotone curve of straight pieces.
 
-    Plain arithmetic, so that it goes into the exported graph. Fitted by `train.calibrate`; without it a score is the
+    Plain arithmetic, so that it goes into the exported graph. Fitted by `measure.calibrate`; without it a score is the
     sigmoid of its logit.
 
     Args:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from engines.spec import PEOPLE, EngineSpec, StateSpec
-from train.export import export_model
+from train.deliver.export import export_model
 from train.models.lifter_io import lifter_spec
 from train.models.videopose import JOINTS, VideoPose
 

@@ -16,11 +16,11 @@ import torch
 
 from engines.detector import Detector
 from engines.runtime import open_engine
-from train.calibrate import fit_curves, plot_reliability
-from train.data.annotated import STILL_READERS, VIDEO_READERS
-from train.data.mocap import data_root
-from train.evaluate2d import Person, coco_people, judged, lspet_people, predict, set_people
-from train.metrics2d import calibration_error
+from train.data.motion.mocap import data_root
+from train.data.people.annotated import STILL_READERS, VIDEO_READERS
+from train.measure.calibrate import fit_curves, plot_reliability
+from train.measure.evaluate2d import Person, coco_people, judged, lspet_people, predict, set_people
+from train.measure.metrics2d import calibration_error
 from train.tasks.detector import NAME
 
 EXAMPLES = """examples:

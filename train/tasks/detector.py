@@ -11,14 +11,14 @@ from typing import Any
 import torch
 
 from engines.modelfile import read_model
-from train.calibrate import load_curves
-from train.config import parse
-from train.data.annotated import STILL_READERS, VIDEO_READERS
-from train.data.mixes2d import WEIGHTS, DataChoice
-from train.data.mocap import data_root
+from train.data.motion.mocap import data_root
+from train.data.people.annotated import STILL_READERS, VIDEO_READERS
+from train.data.people.mixes2d import WEIGHTS, DataChoice
+from train.deliver.export import export_model, read_weights
 from train.errors import reading
-from train.export import export_model, read_weights
+from train.loop.config import parse
 from train.losses2d import LOSSES
+from train.measure.calibrate import load_curves
 from train.models.compact import CompactDetector
 from train.models.deconv import DeconvDetector
 from train.models.detector import Detector, DetectorConfig

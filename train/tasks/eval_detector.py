@@ -18,14 +18,14 @@ import torch
 
 from engines.detector import Detector
 from engines.runtime import open_engine
-from train.calibrate import plot_reliability
-from train.data.annotated import STILL_READERS, VIDEO_READERS
-from train.data.lspet import load_lspet
-from train.data.mixes2d import WEIGHTS
-from train.data.mocap import data_root
-from train.data.people2d import load_shard
-from train.data.teacher import Teacher
-from train.evaluate2d import (
+from train.data.motion.mocap import data_root
+from train.data.people.annotated import STILL_READERS, VIDEO_READERS
+from train.data.people.lspet import load_lspet
+from train.data.people.mixes2d import WEIGHTS
+from train.data.people.people2d import load_shard
+from train.data.people.teacher import Teacher
+from train.measure.calibrate import plot_reliability
+from train.measure.evaluate2d import (
     MEMORY,
     Person,
     coco_people,
@@ -39,8 +39,8 @@ from train.evaluate2d import (
     set_people,
     steadiness,
 )
-from train.report2d import write_sheets
-from train.sequences2d import Sequences, follow_with_engine, make_sequences, measure_sequences
+from train.measure.report2d import write_sheets
+from train.measure.sequences2d import Sequences, follow_with_engine, make_sequences, measure_sequences
 from train.tasks.detector import NAME
 
 EXAMPLES = """examples:

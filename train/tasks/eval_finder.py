@@ -16,14 +16,14 @@ import numpy as np
 
 from engines.finder import Finder
 from engines.runtime import open_engine
-from train.data.boxes import LspetSource
-from train.data.boxes_augment import Scene, decode_rgb, empty_part
-from train.data.boxes_backgrounds import Backgrounds
-from train.data.boxes_clips import PEOPLE, ROOMS, Clip, read_clip
-from train.data.boxes_lspet import held_out, lspet_boxes
-from train.data.mocap import data_root
-from train.evaluate_boxes import Judged, figures, judge, sweep
-from train.report_boxes import write_sheets
+from train.data.motion.mocap import data_root
+from train.data.people.boxes import LspetSource
+from train.data.people.boxes_augment import Scene, decode_rgb, empty_part
+from train.data.people.boxes_backgrounds import Backgrounds
+from train.data.people.boxes_clips import PEOPLE, ROOMS, Clip, read_clip
+from train.data.people.boxes_lspet import held_out, lspet_boxes
+from train.measure.evaluate_boxes import Judged, figures, judge, sweep
+from train.measure.report_boxes import write_sheets
 
 EXAMPLES = """examples:
   python -m train.tasks.eval_finder

@@ -9,9 +9,9 @@ from typing import Any
 from engines.runtime import find_weights, open_engine
 from engines.score3d import Truth
 from engines.tracks import Tracks
-from train.data.mocap import data_root
-from train.evaluate3d import evaluate, load_stage
-from train.report3d import draw_errors, tables
+from train.data.motion.mocap import data_root
+from train.measure.evaluate3d import evaluate, load_stage
+from train.measure.report3d import draw_errors, tables
 
 
 def measure_pack(
@@ -63,7 +63,7 @@ def measure_pack(
 
 
 def _streaming_minus_batch(model: str) -> float:
-    from train.against_batch import from_file, streaming_gap
+    from train.measure.against_batch import from_file, streaming_gap
 
     engine = open_engine(model, "ort", threads=1)
     try:

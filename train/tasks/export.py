@@ -22,9 +22,9 @@ from engines.errors import EngineError
 from engines.modelfile import read_model
 from engines.obtain import Loader, plan_key
 from engines.plan import PlanOptions, find_tensorrt
-from train.checkpoints import Exportable, load, names
-from train.engine_export import converter, to_engine
-from train.export import export_model
+from train.deliver.checkpoints import Exportable, load, names
+from train.deliver.engine_export import converter, to_engine
+from train.deliver.export import export_model
 
 
 def store_engine(made: Exportable, path: Path, people: int) -> Path:

@@ -20,11 +20,11 @@ import torch
 from torch import Tensor, nn
 
 from engines.metrics3d import n_mpjpe_mm, p_mpjpe_mm, procrustes
-from train.config import parse
-from train.data.mocap import data_root
-from train.data.rigs import room_rig, virtual_rig
-from train.data.room import room_clips
-from train.fit import Batch, FitConfig, fit
+from train.data.motion.mocap import data_root
+from train.data.motion.rigs import room_rig, virtual_rig
+from train.data.motion.room import room_clips
+from train.loop.config import parse
+from train.loop.fit import Batch, FitConfig, fit
 from train.methods.dictionary import FreeShapes, HierarchicalDictionary, Threshold
 from train.methods.factorization import (
     Consistency,

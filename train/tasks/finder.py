@@ -16,20 +16,20 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from engines.spec import EngineSpec, TensorSpec
-from train.config import parse
-from train.data.boxes import BoxBatches, ClipSource, LspetSource, ShardSource, Source
-from train.data.boxes_augment import FILL, Scene, decode_rgb, letterboxed
-from train.data.boxes_backgrounds import Backgrounds
-from train.data.boxes_clips import PEOPLE, ROOMS, read_clip
-from train.data.boxes_lspet import held_out, lspet_boxes
-from train.data.mocap import data_root
+from train.data.motion.mocap import data_root
+from train.data.people.boxes import BoxBatches, ClipSource, LspetSource, ShardSource, Source
+from train.data.people.boxes_augment import FILL, Scene, decode_rgb, letterboxed
+from train.data.people.boxes_backgrounds import Backgrounds
+from train.data.people.boxes_clips import PEOPLE, ROOMS, read_clip
+from train.data.people.boxes_lspet import held_out, lspet_boxes
+from train.deliver.export import export_model
 from train.errors import reading
-from train.export import export_model
-from train.fit import Batch, FitConfig, fit, steps_done
+from train.loop.config import parse
+from train.loop.fit import Batch, FitConfig, fit, steps_done
+from train.loop.provenance import read_provenance, write_provenance
 from train.losses_boxes import box_loss, centre_loss
 from train.models.finder import INPUT_WH, PEOPLE_MAX, Finder, FinderGraph, decode_boxes
 from train.models.mobilenet import load_movenet, normalise
-from train.provenance import read_provenance, write_provenance
 
 EXAMPLES = """examples:
   python -m train.tasks.finder --out runs/finder

@@ -1,4 +1,4 @@
-"""Measure the shipped detector on people whose joints are known and fit `train.data.noise2d` to it.
+"""Measure the shipped detector on people whose joints are known and fit `train.data.motion.noise2d` to it.
 
 Rendered stills and clips (exact truth), the demo clip, held-out LSPET, the free COCO pictures, and the last thirds of
 the real clips, where MoveNet's agreed joints stand for the truth. Prints the fitted numbers, to be copied into
@@ -19,15 +19,24 @@ import torch
 
 from engines.detector import Detector
 from engines.runtime import open_engine
-from train.data.lspet import file_names
-from train.data.mocap import data_root
-from train.data.noise2d import FITTED
-from train.data.observed2d import Observed, load_observed, of_clip, of_demo, of_person, of_shard, save_observed, upright
-from train.data.teacher import Teacher
-from train.evaluate2d import coco_people, lspet_people
-from train.noise_motion import fit
-from train.noise_plot import plot_noise
-from train.noise_table import imitate, table
+from train.data.motion.mocap import data_root
+from train.data.motion.noise2d import FITTED
+from train.data.motion.observed2d import (
+    Observed,
+    load_observed,
+    of_clip,
+    of_demo,
+    of_person,
+    of_shard,
+    save_observed,
+    upright,
+)
+from train.data.people.lspet import file_names
+from train.data.people.teacher import Teacher
+from train.measure.evaluate2d import coco_people, lspet_people
+from train.noise.motion import fit
+from train.noise.plot import plot_noise
+from train.noise.table import imitate, table
 
 DETECTOR, TEACHER = "detector-mnv2-tce64", Path("weights/movenet_lightning_f16.npz")
 DEMO = Path(__file__).parents[2] / "pipeline"

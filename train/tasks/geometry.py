@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from engines.metrics3d import mpjpe_mm, n_mpjpe_mm, p_mpjpe_mm
-from train.data.mocap import data_root
-from train.data.rigs import Camera, room_rig, virtual_rig
-from train.data.room import room_clips
-from train.fit import Batch, FitConfig, fit, steps_done
+from train.data.motion.mocap import data_root
+from train.data.motion.rigs import Camera, room_rig, virtual_rig
+from train.data.motion.room import room_clips
+from train.loop.fit import Batch, FitConfig, fit, steps_done
 from train.methods.footage import Footage, footage
 from train.methods.geometry import TwoBranch, pretrain_loss, reprojection_loss, transform_reprojection_loss
 from train.methods.two_views import Standing, estimated_standing, known_standing, pair_batches, sides, standing_error

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import torch
 
-from train.data.clips import label_clip, label_noses
-from train.data.lspet import file_names, load_lspet
-from train.data.mixes2d import WEIGHTS
-from train.data.mocap import data_root
-from train.data.people2d import save_shard
-from train.data.teacher import Teacher
+from train.data.motion.mocap import data_root
+from train.data.people.clips import label_clip, label_noses
+from train.data.people.lspet import file_names, load_lspet
+from train.data.people.mixes2d import WEIGHTS
+from train.data.people.people2d import save_shard
+from train.data.people.teacher import Teacher
 
 EXAMPLES = """examples:
   python -m train.tasks.label2d --out ../detector/labels

@@ -16,17 +16,17 @@ import torch
 from torch import Tensor
 
 from engines.metrics3d import mpjpe_mm, root_error_share
-from train.config import parse
-from train.data.filmed import make_batch
-from train.data.mocap import Motion, data_root, even_takes, sample_takes
-from train.data.motion_files import load_any
-from train.export import export_model, read_weights
-from train.fit import Batch, FitConfig, fit, steps_done
+from train.data.motion.filmed import make_batch
+from train.data.motion.mocap import Motion, data_root, even_takes, sample_takes
+from train.data.motion.motion_files import load_any
+from train.deliver.export import export_model, read_weights
+from train.loop.config import parse
+from train.loop.fit import Batch, FitConfig, fit, steps_done
+from train.loop.provenance import read_provenance, write_provenance
 from train.losses3d import acceleration_loss, bone_loss, position_loss, root_loss, velocity_loss
 from train.models.lifter_io import Lifter, lifter_spec
 from train.models.lstm import LstmLifter
 from train.models.tcn import CausalTcn
-from train.provenance import read_provenance, write_provenance
 
 MODELS: dict[str, Callable[..., Lifter]] = {"tcn": CausalTcn, "lstm": LstmLifter}
 # Sequence lengths in frames; all begin without history. Short ones first: the frames of a long one are much alike,

@@ -21,13 +21,13 @@ import numpy as np
 import numpy.typing as npt
 
 from engines.skeletons import H36M17
-from train.data.motion_files import captures, read_capture
-from train.data.mpi_inf_3dhp import read_mpi_inf_3dhp
-from train.data.rigs import room_rig
-from train.data.room import RoomClip, View, centred, detected, room_clips, seen
-from train.data.rotations import unit
-from train.data.sheet import draw_truth
-from train.data.videopose_npz import read_videopose
+from train.data.motion.motion_files import captures, read_capture
+from train.data.motion.mpi_inf_3dhp import read_mpi_inf_3dhp
+from train.data.motion.rigs import room_rig
+from train.data.motion.room import RoomClip, View, centred, detected, room_clips, seen
+from train.data.motion.videopose_npz import read_videopose
+from train.data.render.rotations import unit
+from train.data.render.sheet import draw_truth
 from train.errors import DataError
 
 Image = npt.NDArray[np.uint8]

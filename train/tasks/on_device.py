@@ -22,7 +22,7 @@ from engines.modelfile import read_model
 from engines.ort import OrtEngine
 from engines.parity import SURE, Frames, recorded_frames, walk
 from engines.runtime import find_weights
-from train.on_device import LAYOUTS, YCBCR, with_frame
+from train.deliver.on_device import LAYOUTS, YCBCR, with_frame
 
 
 def difference(detector: OrtEngine, framed: OrtEngine, people: int = 2, frames: int = 6) -> tuple[float, float]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from engines.cache import cache_dir
-from train.export import export_model
+from train.deliver.export import export_model
 from train.models.family import FAMILY, build_detector
 from train.models.streaming import DetectorStep
 

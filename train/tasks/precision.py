@@ -27,10 +27,10 @@ from engines.ort import OrtEngine
 from engines.parity import SURE, Frames, walk
 from engines.runtime import WEIGHTS_DIR, Engine, find_weights
 from engines.spec import EngineSpec
-from train.data.clips import read_frames
-from train.data.mocap import data_root
-from train.precision import INT8_FORMS, note_source, read_spec, to_fp16, to_int8
-from train.recording import record_inputs, save_recording
+from train.data.motion.mocap import data_root
+from train.data.people.clips import read_frames
+from train.deliver.precision import INT8_FORMS, note_source, read_spec, to_fp16, to_int8
+from train.deliver.recording import record_inputs, save_recording
 
 MODELS = tuple(path.stem for path in sorted(WEIGHTS_DIR.glob("*.onnx")))
 FRAMES = 120

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from train.data import stills
-from train.data.demo import DemoConfig, make_demo
-from train.data.mocap import data_root
-from train.data.scenes import Studio
-from train.data.shards import Row, write_shard
+from train.data.motion.mocap import data_root
+from train.data.render import stills
+from train.data.render.demo import DemoConfig, make_demo
+from train.data.render.scenes import Studio
+from train.data.render.shards import Row, write_shard
 from train.errors import RendererUnavailable
 
 EXAMPLES = """examples:
@@ -117,7 +117,7 @@ def _shards(
 
 def contact_sheet(args: argparse.Namespace) -> None:
     """Draw stills in a grid, every second with its joints, box and hidden joints (black)."""
-    from train.data.sheet import sheet
+    from train.data.render.sheet import sheet
 
     studio, rng = Studio(args.data, args.split, args.seed), np.random.default_rng(args.seed)
     rows = [row for row, _ in zip(_still_rows(studio, rng), range(args.count), strict=False)]

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from train.report_runs import load_runs, page, picture
+from train.measure.report_runs import load_runs, page, picture
 
 EXAMPLES = """A run's folder holds log.csv and val.csv. What `posestream eval lifter --json RUN_DIR/errors.json` wrote
 there is shown, too.

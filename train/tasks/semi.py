@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from engines.metrics3d import mpjpe_mm, n_mpjpe_mm, p_mpjpe_mm, root_error_share
-from train.data.mocap import Float, data_root
-from train.data.rigs import room_rig
-from train.data.room import room_clips
-from train.epochs import EpochConfig, fit_epochs
-from train.fit import Batch
+from train.data.motion.mocap import Float, data_root
+from train.data.motion.rigs import room_rig
+from train.data.motion.room import room_clips
+from train.loop.epochs import EpochConfig, fit_epochs
+from train.loop.fit import Batch
 from train.methods.footage import Footage, footage, windows
 from train.methods.semi import SemiConfig, begin_at_mean, labelled_frames, semi_epoch, semi_losses, two_networks
 from train.models.videopose import KERNELS, VideoPose, momentum_at

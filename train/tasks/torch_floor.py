@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from engines.errors import EngineError
-from train.checkpoints import DETECTOR, Exportable, load
+from train.deliver.checkpoints import DETECTOR, Exportable, load
 from train.models.family import FAMILY, build_detector
 from train.models.streaming import DetectorStep
 

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from engines.metrics3d import mpjpe_mm, mpjve_mm_per_frame, p_mpjpe_mm, root_error_share
-from train.config import parse
-from train.data.mocap import Float, data_root
-from train.data.rigs import Camera, room_rig, virtual_rig
-from train.data.room import RoomClip, room_clips
-from train.data.windows import Track, Windows
-from train.epochs import EpochConfig, fit_epochs
-from train.fit import Batch
+from train.data.motion.mocap import Float, data_root
+from train.data.motion.rigs import Camera, room_rig, virtual_rig
+from train.data.motion.room import RoomClip, room_clips
+from train.data.motion.windows import Track, Windows
+from train.loop.config import parse
+from train.loop.epochs import EpochConfig, fit_epochs
+from train.loop.fit import Batch
 from train.losses3d import distance
 from train.models.videopose import KERNELS, VideoPose, momentum_at, with_flip
 from train.models.videopose_stream import VideoPoseStream, centred, export_stream, filled_sequence

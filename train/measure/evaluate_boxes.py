@@ -1,0 +1,106 @@
+"""How well boxes were found: recall, ghosts, and how far off the boxes are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from engines.finder import Finder
+from engines.geometry import box_iou
+from train.data.people.boxes_augment import Scene
+
+Float = npt.NDArray[np.float32]
+SWEEP = (0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6)
+"""Thresholds that `sweep` tries."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One picture with what the finder said about it.
+
+    Attributes:
+        scene: The picture and its people; `ignore` regions excuse what is found there.
+        boxes: (N, 4) float32 found, pixels of the picture.
+        scores: (N,) float32.
+    """
+
+    scene: Scene
+    boxes: Float
+    scores: Float
+
+
+def judge(finder: Finder, scenes: Iterable[Scene]) -> list[Judged]:
+    """Run the finder on every scene; its threshold should be `LOW`."""
+    return [Judged(scene, *finder.find(np.ascontiguousarray(scene.image))) for scene in scenes]
+
+
+def matched(found: Float, people: Float, iou: float = 0.5) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Pair found boxes (best first) with people, greedily; return the indices of both."""
+    overlap = box_iou(found, people) if len(found) and len(people) else np.zeros((len(found), len(people)), np.float32)
+    pairs = []
+    for i in range(len(found)):
+        if len(people) and overlap[i].max() >= iou:
+            j = int(overlap[i].argmax())
+            pairs.append((i, j))
+            overlap[:, j] = 0
+    rows = np.array(pairs, np.intp).reshape(-1, 2)
+    return rows[:, 0], rows[:, 1]
+
+
+def ghosts(found: Float, scene: Scene) -> int:
+    """Count found boxes on nobody: IoU below 0.3 with everybody and mostly outside of every known region."""
+    count = 0
+    known = np.concatenate([scene.boxes, scene.ignore])
+    for box in found:
+        size = np.maximum(np.minimum(box[2:], known[:, 2:]) - np.maximum(box[:2], known[:, :2]), 0)
+        inside = size.prod(1) / max(float((box[2:] - box[:2]).prod()), 1e-6)
+        near = len(scene.boxes) and box_iou(box[None], scene.boxes).max() >= 0.3
+        count += not (near or (inside > 0.5).any())
+    return count
+
+
+def figures(judged: Sequence[Judged], threshold: float) -> dict[str, float]:
+    """Return what a threshold leaves: recall at IoU 0.5, ghosts, share of empty pictures with a ghost, mean IoU.
+
+    `centre_error` is the median distance of the hits' centres from the truth, in parts of the person's longer side.
+    """
+    people = hits = ghost_count = empty = haunted = 0
+    ious, errors = [], []
+    for one in judged:
+        found = one.boxes[one.scores >= threshold]
+        i, j = matched(found, one.scene.boxes)
+        people, hits = people + len(one.scene.boxes), hits + len(i)
+        count = ghosts(found, one.scene)
+        ghost_count += count
+        if not len(one.scene.boxes) and not len(one.scene.ignore):
+            empty, haunted = empty + 1, haunted + (count > 0)
+        for a, b in zip(found[i], one.scene.boxes[j], strict=True):
+            ious.append(float(box_iou(a[None], b[None])[0, 0]))
+            errors.append(float(np.hypot(*((a[:2] + a[2:] - b[:2] - b[2:]) / 2)) / (b[2:] - b[:2]).max()))
+    return {
+        "pictures": len(judged),
+        "people": people,
+        "recall": hits / people if people else float("nan"),
+        "ghosts_per_picture": ghost_count / max(len(judged), 1),
+        "ghost_share_empty": haunted / empty if empty else float("nan"),
+        "empty": empty,
+        "iou": float(np.mean(ious)) if ious else float("nan"),
+        "centre_error": float(np.median(errors)) if errors else float("nan"),
+    }
+
+
+def sweep(groups: Mapping[str, Sequence[Judged]]) -> dict[float, dict[str, float]]:
+    """Return, by threshold and group, recall where there are people and the ghost share where there are none."""
+    out: dict[float, dict[str, float]] = {}
+    for threshold in SWEEP:
+        out[threshold] = {}
+        for name, judged in groups.items():
+            row = figures(judged, threshold)
+            if row["people"]:
+                out[threshold][f"recall, {name}"] = row["recall"]
+            if row["empty"]:
+                out[threshold][f"ghosts, {name}"] = row["ghost_share_empty"]
+    return out
