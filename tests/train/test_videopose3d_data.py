@@ -16,6 +16,7 @@ from train.experiments.videopose3d_data import (
     Slot,
     _camera,
     cameras,
+    others,
     ray_tracks,
     screen_tracks,
     write_2d,
@@ -78,6 +79,18 @@ def test_both_codes_hold_missing_joints_at_the_same_places(tmp_path: Path) -> No
     write_2d(tmp_path / "2d.npz", [here])
     theirs = np.load(tmp_path / "2d.npz", allow_pickle=True)["positions_2d"].item()["S1"]["walk 0"][0]
     np.testing.assert_allclose(normalised(theirs, (1000, 1002)), screen_tracks([here])[0].xy, atol=1e-6)
+
+
+def test_others_act_before_the_same_cameras_with_exact_joints() -> None:
+    here = [slot(6), slot(9)]
+    again = others(here, 1)
+    for was, now in zip(here, again, strict=True):
+        view = now.clip.views[0]
+        assert view.camera == was.clip.views[0].camera
+        assert now.clip.world_m.shape == was.clip.world_m.shape
+        assert np.abs(now.clip.world_m - was.clip.world_m).max() > 0.01
+        np.testing.assert_allclose(view.camera.project(view.xyz_m), view.xy_px, atol=1e-3)
+    np.testing.assert_array_equal(others(here, 1)[1].clip.world_m, again[1].clip.world_m)
 
 
 def test_another_folder_is_refused(tmp_path: Path) -> None:

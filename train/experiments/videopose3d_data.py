@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from engines.skeletons import H36M17
-from train.data.motion.mocap import Float
+from train.data.motion.limbs import exchanged
+from train.data.motion.mocap import BONE_GROUPS, Float, rebuilt
 from train.data.motion.rigs import Camera, room_rig
 from train.data.motion.room import RoomClip, View, detected, normalised, room_clips, seen
 from train.data.motion.windows import Track
@@ -115,6 +116,24 @@ def detected_anew(slots: Sequence[Slot], noise_seed: int) -> list[Slot]:
     """Return the slots with other detections of the same people."""
     clips = detected([s.clip for s in slots], noise_seed)
     return [replace(s, clip=c) for s, c in zip(slots, clips, strict=True)]
+
+
+def others(slots: Sequence[Slot], seed: int) -> list[Slot]:
+    """Return the slots acted by other bodies, some with other people's limbs, before the same cameras, true 2D joints.
+
+    What the shipped lifter's recipe does to its motion (`mocap.sample_takes`), with nothing but these clips.
+    """
+    rng, out = np.random.default_rng(seed), []
+    for slot in slots:
+        world_m = slot.clip.world_m
+        donor = slots[rng.integers(len(slots))].clip.world_m
+        there_and_back = np.concatenate([donor, donor[::-1]])
+        limbs = there_and_back[(rng.integers(len(there_and_back)) + np.arange(len(world_m))) % len(there_and_back)]
+        groups = rng.uniform(0.9, 1.1, (1, len(BONE_GROUPS))) * rng.uniform(0.85, 1.1)
+        world_m = rebuilt(exchanged(world_m[None], limbs[None], rng), groups.astype(np.float32))[0]
+        views = tuple(seen(view.camera, world_m) for view in slot.clip.views)
+        out.append(replace(slot, clip=replace(slot.clip, world_m=world_m, views=views)))
+    return out
 
 
 def _word(action: str) -> str:

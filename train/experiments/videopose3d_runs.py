@@ -46,6 +46,7 @@ class Budget:
         lr: First learning rate of VideoPose3D and ours.
         lr_shipped: Of the shipped architecture.
         batch_shipped: Frames in its batches.
+        ema_shipped: Decay of its averaged weights, which its recipe has and VideoPose3D has not; 0 = none.
     """
 
     channels: int = 96
@@ -56,7 +57,8 @@ class Budget:
     most_s: float = 4.0
     lr: float = 4e-3
     lr_shipped: float = 2e-3
-    batch_shipped: int = 64
+    batch_shipped: int = 32
+    ema_shipped: float = 0.995
 
     @property
     def lr_decay(self) -> float:
@@ -176,7 +178,9 @@ def train_shipped(budget: Budget, tracks_of_epoch: Callable[[int], Sequence[Trac
             dt_s[:, 0] = 0
             yield {**batch, "dt_s": dt_s}
 
-    config = EpochConfig(out, budget.epochs, budget.lr_shipped, budget.lr_decay, grad_clip=1.0, seed=seed)
+    config = EpochConfig(
+        out, budget.epochs, budget.lr_shipped, budget.lr_decay, grad_clip=1.0, seed=seed, ema=budget.ema_shipped
+    )
     return fit_epochs(config, model, epoch_batches, losses)
 
 

@@ -6,6 +6,7 @@ the schedules. It can be killed at any moment: the next run goes on from the las
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from train.loop.averaging import follow
 from train.loop.fit import Batch, Evaluate, Losses
 from train.loop.machine import keep_freed_memory
 from train.loop.runlog import TRAIN, VAL, RunLog
@@ -33,6 +35,7 @@ class EpochConfig:
         grad_clip: Largest gradient norm; None = no limit, as in the papers.
         seed: Seeds torch (weights are drawn by the caller, dropout here).
         bf16: Autocast to bfloat16.
+        ema: Decay of averaged weights, which then are what is scored and returned; 0 = none, as in the papers.
         tensorboard: Log for TensorBoard too.
     """
 
@@ -43,6 +46,7 @@ class EpochConfig:
     grad_clip: float | None = None
     seed: int = 0
     bf16: bool = False
+    ema: float = 0.0
     tensorboard: bool = False
 
 
@@ -54,7 +58,7 @@ def fit_epochs(
     before_epoch: Callable[[nn.Module, int], None] | None = None,
     evaluate: Evaluate | None = None,
 ) -> nn.Module:
-    """Train in place and return the model in eval mode.
+    """Train in place and return the model in eval mode; with `ema`, its averaged copy.
 
     Args:
         config: See EpochConfig.
@@ -66,22 +70,28 @@ def fit_epochs(
     """
     keep_freed_memory()
     optimiser = torch.optim.Adam((p for p in model.parameters() if p.requires_grad), lr=config.lr, amsgrad=True)
-    for epoch in range(_resume(config, model, optimiser), config.epochs):
+    best = copy.deepcopy(model).eval() if config.ema else model
+    for epoch in range(_resume(config, model, best, optimiser), config.epochs):
         torch.manual_seed(config.seed * 1000 + epoch)
         began, model = time.monotonic(), model.train()
         if before_epoch:
             before_epoch(model, epoch)
         for group in optimiser.param_groups:
             group["lr"] = config.lr * config.lr_decay**epoch
-        row = {"step": epoch + 1, **_train(config, model, optimiser, epoch_batches(epoch), losses)}
+        row = {"step": epoch + 1, **_train(config, model, best, optimiser, epoch_batches(epoch), losses)}
         row["seconds_per_step"] = time.monotonic() - began
-        scores = {f"val_{k}": v for k, v in evaluate(model.eval()).items()} if evaluate else {}
-        _finish(config, model, optimiser, row, scores)
-    return model.eval()
+        scores = {f"val_{k}": v for k, v in evaluate(best.eval()).items()} if evaluate else {}
+        _finish(config, model, best, optimiser, row, scores)
+    return best.eval()
 
 
 def _train(
-    config: EpochConfig, model: nn.Module, optimiser: torch.optim.Optimizer, batches: Iterator[Batch], losses: Losses
+    config: EpochConfig,
+    model: nn.Module,
+    best: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    batches: Iterator[Batch],
+    losses: Losses,
 ) -> dict[str, float]:
     """Run one epoch; return the mean losses."""
     sums: dict[str, Tensor] = {}
@@ -94,18 +104,22 @@ def _train(
         if config.grad_clip is not None:
             nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip)
         optimiser.step()
+        if best is not model:
+            follow(best, model, config.ema, int(next(iter(optimiser.state.values()))["step"]) - 1)
         for name, value in parts.items():
             sums[name] = sums.get(name, torch.zeros(())) + value.detach()
         count += 1
     return {name: float(value) / count for name, value in sums.items()}
 
 
-def _resume(config: EpochConfig, model: nn.Module, optimiser: torch.optim.Optimizer) -> int:
+def _resume(config: EpochConfig, model: nn.Module, best: nn.Module, optimiser: torch.optim.Optimizer) -> int:
     """Load checkpoint.pt if there is one; return the number of finished epochs."""
     if config.out_dir is None or not (config.out_dir / "checkpoint.pt").exists():
         return 0
     saved = torch.load(config.out_dir / "checkpoint.pt", weights_only=True)
     model.load_state_dict(saved["model"])
+    if best is not model:
+        best.load_state_dict(saved["averaged"])
     optimiser.load_state_dict(saved["optimiser"])
     print(f"resumed {config.out_dir} after epoch {saved['epoch']}", flush=True)
     return int(saved["epoch"])
@@ -114,6 +128,7 @@ def _resume(config: EpochConfig, model: nn.Module, optimiser: torch.optim.Optimi
 def _finish(
     config: EpochConfig,
     model: nn.Module,
+    best: nn.Module,
     optimiser: torch.optim.Optimizer,
     row: dict[str, float],
     scores: dict[str, float],
@@ -130,5 +145,7 @@ def _finish(
         log.add(VAL, {"step": row["step"], **scores})
     log.close()
     saved = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "epoch": int(row["step"])}
+    if best is not model:
+        saved["averaged"] = best.state_dict()
     torch.save(saved, config.out_dir / "checkpoint.tmp")
     (config.out_dir / "checkpoint.tmp").replace(config.out_dir / "checkpoint.pt")

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from train.loop.averaging import follow
 from train.loop.machine import fast_bf16, keep_freed_memory
 from train.loop.runlog import TRAIN, VAL, RunLog
 
@@ -122,18 +123,9 @@ class Fitter:
         total.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), c.grad_clip)
         self.optimiser.step()
-        self._average()
+        follow(self.averaged, self.model, c.ema, self.step)
         self.step += 1
         return {"loss": float(total.detach()), **{k: float(v.detach()) for k, v in parts.items()}}
-
-    @torch.no_grad()
-    def _average(self) -> None:
-        decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
-        for mean, now in zip(self.averaged.state_dict().values(), self.model.state_dict().values(), strict=True):
-            if mean.dtype.is_floating_point:
-                mean.lerp_(now, 1 - decay)
-            else:
-                mean.copy_(now)
 
 
 def steps_done(out_dir: Path) -> int:
