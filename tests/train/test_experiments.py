@@ -163,7 +163,7 @@ def test_epochs_resume_to_the_same_result(tmp_path: Path, ema: float) -> None:
         for epochs in {epochs_first, 3}:
             torch.manual_seed(0)
             networks = torch.nn.ModuleDict({"pose": VideoPose((3, 3), True, 8)})
-            config = EpochConfig(out, epochs, lr_decay=0.9, seed=4, ema=ema)
+            config = EpochConfig(out, epochs, lr=0.05, lr_decay=0.9, seed=4, ema=ema)
             source = Windows(tracks, 9, 0)
             trained = fit_epochs(config, networks, lambda e, s=source: s.epoch(np.random.default_rng(e), 8), losses)
         return trained["pose"].head.weight.detach()
