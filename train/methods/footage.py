@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from train.data.motion.rigs import Camera
-from train.data.motion.room import RoomClip, normalised
+from train.data.motion.rigs import Camera, room_rig
+from train.data.motion.room import RoomClip, normalised, room_clips
 from train.methods.projection import lens_screen
 
 Rows = npt.NDArray[np.int64]
@@ -45,6 +46,24 @@ class Footage:
         rows = list(chosen)
         parts = (a[rows] for a in (self.screen, self.score, self.xyz_m, self.lens))
         return Footage(*parts, self.begin, self.end, self.subject, tuple(self.cameras[v] for v in rows))
+
+
+def both_splits(
+    folder: Path, rig: Sequence[Camera], fps: float, detector_seed: int | None = None
+) -> tuple[Footage, Footage]:
+    """Film the motion pack for a recipe: the train split by its rig, the val split by the room's cameras.
+
+    Args:
+        folder: Where motion.npz lies.
+        rig: Cameras to train with.
+        fps: Frames per second.
+        detector_seed: None for the true 2D joints; else the seed of imitated detections, another one for val.
+    """
+    val_seed = None if detector_seed is None else detector_seed + 1
+    return (
+        footage(room_clips(folder, "train", rig, fps, detector_seed)),
+        footage(room_clips(folder, "val", room_rig(), fps, val_seed)),
+    )
 
 
 def footage(clips: Sequence[RoomClip], every: int = 1) -> Footage:

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from engines.metrics3d import mpjpe_mm, n_mpjpe_mm, p_mpjpe_mm
 from train.data.motion.mocap import data_root
 from train.data.motion.rigs import Camera, room_rig, virtual_rig
-from train.data.motion.room import room_clips
+from train.loop.config import parse
 from train.loop.fit import Batch, FitConfig, fit, steps_done
-from train.methods.footage import Footage, footage
+from train.methods.footage import Footage, both_splits
 from train.methods.geometry import TwoBranch, pretrain_loss, reprojection_loss, transform_reprojection_loss
 from train.methods.two_views import Standing, estimated_standing, known_standing, pair_batches, sides, standing_error
 
@@ -44,6 +44,7 @@ class GeometryConfig:
         grad_clip: Largest gradient norm. The thesis names none; without, a pair that lands near a camera's plane has a
             huge gradient: after 800 steps of pre-training 4 of 5 short trainings ran away, after 1200 none of 1.
         seed: Of weights and draws.
+        tensorboard: Log for TensorBoard too.
     """
 
     out_dir: Path
@@ -55,12 +56,14 @@ class GeometryConfig:
     weights: str = "source"
     grad_clip: float = 1.0
     seed: int = 0
+    tensorboard: bool = False
 
     def stage(self, name: str, steps: int, drops: tuple[float, ...]) -> FitConfig:
         """Return the schedule of one of the two stages: plain Adam, as in the thesis (3.6.2)."""
         return FitConfig(
             self.out_dir / name, steps, drops, self.lr, warmup_steps=0, weight_decay=0, grad_clip=self.grad_clip,
             ema=0, bf16=False, log_every=200, eval_every=max(1, steps // 4), seed=self.seed,
+            tensorboard=self.tensorboard,
         )  # fmt: skip
 
 
@@ -155,13 +158,11 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Train and measure on people and with the room's cameras."""
-    args = parser().parse_args(argv)
+    args = parse(parser(), argv)
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
     folder = args.data or data_root() / "mocap"
-    noise = (args.seed, args.seed + 1) if args.detector else (None, None)
-    shots = footage(room_clips(folder, "train", rig(args.views), FPS, noise[0]))
-    val = footage(room_clips(folder, "val", room_rig(), FPS, noise[1]))
+    shots, val = both_splits(folder, rig(args.views), FPS, args.seed if args.detector else None)
     standing = known = known_standing(shots.cameras)
     if args.extrinsics == "estimated":
         standing = estimated_standing(shots, args.seed)
@@ -176,6 +177,7 @@ def main(argv: list[str] | None = None) -> int:
         args.transform_weight,
         args.weights,
         seed=args.seed,
+        tensorboard=args.tensorboard,
     )
     model = TwoBranch(args.width, args.blocks, args.dropout)
     model = train_geometry(config, model, shots, standing, lambda m: scores(m, val))

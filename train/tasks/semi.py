@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from engines.metrics3d import mpjpe_mm, n_mpjpe_mm, p_mpjpe_mm, root_error_share
 from train.data.motion.mocap import Float, data_root
 from train.data.motion.rigs import room_rig
-from train.data.motion.room import room_clips
+from train.loop.config import parse
 from train.loop.epochs import EpochConfig, fit_epochs
 from train.loop.fit import Batch
-from train.methods.footage import Footage, footage, windows
+from train.methods.footage import Footage, both_splits, windows
 from train.methods.semi import SemiConfig, begin_at_mean, labelled_frames, semi_epoch, semi_losses, two_networks
 from train.models.videopose import KERNELS, VideoPose, momentum_at
 
@@ -122,19 +122,15 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Train and measure."""
-    args = parser().parse_args(argv)
+    args = parse(parser(), argv)
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
     folder = args.data or data_root() / "mocap"
-    noise = (args.seed, args.seed + 1) if args.detector else (None, None)
-    shots, val = (
-        footage(room_clips(folder, split, room_rig(), args.fps, seed))
-        for split, seed in zip(("train", "val"), noise, strict=True)
-    )
+    shots, val = both_splits(folder, room_rig(), args.fps, args.seed if args.detector else None)
     labelled = labelled_frames(shots, args.labels, args.seed)
     print(f"{labelled.sum()} of {len(labelled)} frames have labels", flush=True)
     config = SemiConfig(not args.no_projection, args.bones, args.warmup, args.batches, args.half)
-    fit = EpochConfig(args.out, args.epochs, args.lr, args.lr_decay, seed=args.seed)
+    fit = EpochConfig(args.out, args.epochs, args.lr, args.lr_decay, seed=args.seed, tensorboard=args.tensorboard)
     networks = two_networks(KERNELS[args.frames], args.causal, args.channels)
     train_semi(fit, networks, shots, labelled, config, val)
     print({k: round(v, 4) for k, v in scores(networks, val).items()}, flush=True)
