@@ -160,19 +160,25 @@ def table(out: Path, budget: Budget) -> Table:
             share = mean(row[MPJPE]) / mean(mine["theirs"]) if "theirs" in mine else None
             rows.append({"name": f"{name}, 2D {kind}", **row, "of its MPJPE": share, **size})
         orderings += claims(kind, mine)
+    which = "all training clips" if budget.every == 1 else f"every {budget.every}th training clip"
     note = (
         f"Causal 243 frames, {budget.channels} channels, {budget.epochs} epochs (each frame and its mirror image), "
         f"batch {budget.batch}, learning rate from {budget.lr:g} down by the paper's whole factor (the shipped one: "
         f"its own losses, batch {budget.batch_shipped}, {budget.lr_shipped:g}). "
         f"{frames['train frames']:.0f} training and {frames['val frames']:.0f} val frames (views x frames at "
-        f"{budget.fps:g} fps; every {budget.every}th training clip, all val clips, at most {budget.most_s:g} s each), "
+        f"{budget.fps:g} fps; {which}, all val clips, at most {budget.most_s:g} s each), "
         "people of val never trained on, cameras of Human3.6M. Averages over actions as that code does. "
         "2D: the truth, or an imitated detector's; lost joints keep their last place for VideoPose3D and ours, "
         "the shipped one gets the scores."
     )
     columns = [*METRICS, FLIP, "of its MPJPE", "parameters"]
-    command = "python -m train.experiments.against_videopose3d --videopose3d ../VideoPose3D --out runs/against"
-    return Table("Against VideoPose3D's own code", note, command, columns, rows, orderings)
+    flags = "".join(
+        f" --{name.replace('_', '-')} {value}"
+        for name, value in vars(budget).items()
+        if value != getattr(Budget(), name)
+    )
+    command = f"python -m train.experiments.against_videopose3d --videopose3d ../VideoPose3D --out runs/against{flags}"
+    return Table(f"Against VideoPose3D's own code: {which}", note, command, columns, rows, orderings)
 
 
 def claims(kind: str, mine: dict[str, list[float]]) -> list[Ordering]:
