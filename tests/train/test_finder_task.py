@@ -12,6 +12,7 @@ from torch import nn
 from engines.finder import Finder as Runtime
 from engines.runtime import open_engine
 from train.data.people.boxes_clips import PEOPLE, ROOMS
+from train.deliver.export import read_weights
 from train.models.finder import PEOPLE_MAX
 from train.models.mobilenet import MobileNetV2
 from train.tasks import eval_finder
@@ -83,6 +84,16 @@ def test_restart_goes_on(run: Path):
     assert recipe.steps_done(run) == 4
     origin = recipe.read_provenance(run)
     assert (origin["steps"], origin["resumed"]) == (2, [{"at_step": 2, "steps": 4}])
+
+
+def test_training_goes_on_from_an_exported_file(run: Path, data: Path, tmp_path: Path):
+    """One step at no rate: the weights are those of the file."""
+    file, common = run / "finder-mnv2.onnx", ["--data", str(data), "--no-lspet", "--batch", "2", "--workers", "0"]
+    args = [*common, "--out", str(tmp_path), "--start", str(file), "--steps", "1", "--lr", "0"]
+    went_on = recipe.train(recipe.parse(recipe.parser(), args)).state_dict()
+    for name, weight in read_weights(file).items():
+        assert torch.equal(went_on[name.removeprefix("net.")], weight), name
+    assert recipe.read_provenance(tmp_path)["started_from"]["recipe"] == "train.tasks.finder"
 
 
 def test_exported_file_runs_in_the_runtime(run: Path):

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from engines.modelfile import read_model
 from engines.spec import EngineSpec, TensorSpec
 from train.data.motion.mocap import data_root
 from train.data.people.boxes import BoxBatches, ClipSource, LspetSource, ShardSource, Source
@@ -22,7 +23,7 @@ from train.data.people.boxes_augment import FILL, Scene, decode_rgb, letterboxed
 from train.data.people.boxes_backgrounds import Backgrounds
 from train.data.people.boxes_clips import PEOPLE, ROOMS, read_clip
 from train.data.people.boxes_lspet import held_out, lspet_boxes
-from train.deliver.export import export_model
+from train.deliver.export import export_model, read_weights
 from train.errors import reading
 from train.loop.config import parse
 from train.loop.fit import Batch, FitConfig, fit, steps_done
@@ -34,6 +35,7 @@ from train.models.mobilenet import load_movenet, normalise
 EXAMPLES = """examples:
   python -m train.tasks.finder --out runs/finder
   python -m train.tasks.finder --out runs/finder --no-lspet --rendered runs/render
+  python -m train.tasks.finder --out runs/more --start engines/weights/finder-mnv2.onnx --lr 7e-4
   python -m train.tasks.finder --out runs/finder --export-only engines/weights/finder-mnv2.onnx --threshold 0.4
 """
 ENCODER_RATE = 0.1  # of the learning rate: the encoder's features are good already
@@ -120,13 +122,16 @@ def example_picture(data: Path) -> Tensor:
 
 
 def train(args: argparse.Namespace) -> Finder:
-    """Train from MoveNet's encoder, or go on from the last checkpoint; return the averaged model."""
+    """Train from MoveNet's encoder or `--start`, or go on from the last checkpoint; return the averaged model."""
     torch.set_num_threads(args.threads)
     model = Finder()
     done = steps_done(args.out)
     sources = Sources(args.data, args.cache or args.out, args.lspet, args.rendered)
     with reading():
-        load_movenet(model.encoder, args.data / "weights" / "movenet_lightning_f16.npz")
+        if args.start:
+            model.load_state_dict({k.removeprefix("net."): w for k, w in read_weights(args.start).items()})
+        else:
+            load_movenet(model.encoder, args.data / "weights" / "movenet_lightning_f16.npz")
         mixed = batches(sources, args.batch, args.seed + done)
     model = model.to(memory_format=torch.channels_last)
     loader = DataLoader(
@@ -176,9 +181,10 @@ def provenance(args: argparse.Namespace) -> dict[str, object]:
     learned_from = ["development clips, first two thirds", "backgrounds (CC0, MIT)"]
     learned_from += ["LSPET, nine tenths: research data inside"] if args.lspet else []
     learned_from += ["rendered people"] if args.rendered else []
+    movenet = "MoveNet SinglePose Lightning v4, (c) Google, Apache-2.0: dequantised, fine-tuned"
     return {
         "recipe": "train.tasks.finder",
-        "started_from": "MoveNet SinglePose Lightning v4, (c) Google, Apache-2.0: dequantised, fine-tuned",
+        "started_from": read_model(args.start).spec.provenance if args.start else movenet,
         "data": learned_from,
         "steps": args.steps,
         "batch": args.batch,
@@ -195,6 +201,7 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--data", type=Path, default=data_root(), help="data folder (default: %(default)s)")
     p.add_argument("--out", type=Path, required=True, help="run folder: checkpoints, log, finder-mnv2.onnx")
+    p.add_argument("--start", type=Path, metavar="ONNX", help="finder to begin with (default: MoveNet's encoder)")
     p.add_argument("--cache", type=Path, help="where FastestDet's findings are kept (default: the run folder)")
     p.add_argument("--rendered", type=Path, help="folder with scenes/ and stills/ of rendered people")
     p.add_argument("--no-lspet", dest="lspet", action="store_false", help="leave the research data out")

@@ -1,0 +1,118 @@
+"""Put the figures of `posestream eval detector --json FILE` into the detector's model card.
+
+The first file is the shipped model's. Further ones, of its fp16 and int8 forms, add a table that compares them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from engines.marked import replace_part
+from engines.runtime import WEIGHTS_DIR
+from train.measure.metrics2d import GROUPS
+
+PART = "detector figures"
+PERCENT = (
+    *(f"limbs pck@{share} {reference}" for reference in ("torso", "box") for share in (0.2, 0.1)),
+    *(f"{group} pck@0.2 torso" for group in GROUPS),
+    "left/right exchanged",
+    "detected",
+    "score calibration error",
+)
+OTHERS = ("limbs pck@0.2 torso", "limbs pck@0.1 torso")  # what forms of other precision are compared by
+
+
+def markdown(report: Mapping[str, Any], forms: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the tables.
+
+    Args:
+        report: Of the shipped file.
+        forms: Reports of its other forms, by name.
+    """
+    people = {name: part for name, part in report.items() if isinstance(part, dict) and "posestream" in part}
+    return "\n\n".join(
+        text
+        for text in (
+            _people(people),
+            _sequences({name: part for name, part in report.items() if isinstance(part, dict) and "memory" in part}),
+            _clips({name: part for name, part in report.items() if isinstance(part, dict) and "shake memory" in part}),
+            _ghosts(report),
+            _forms(report, forms, list(people)) if forms else "",
+        )
+        if text
+    )
+
+
+def _people(sets: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the figures on labelled people, each set's columns side by side."""
+    columns = [(name, model) for name, part in sets.items() for model in ("posestream", "movenet") if model in part]
+    heads = [f"{name} ({sets[name]['people']})" if model == "posestream" else "MoveNet" for name, model in columns]
+    rows = []
+    for figure in PERCENT:
+        cells = [sets[name][model].get(figure) for name, model in columns]
+        rows.append([figure.replace("pck", "PCK"), *("" if c is None else f"{100 * c:.1f}" for c in cells)])
+    return "In per cent of joints (last three rows: of people, of people, points):\n\n" + _table(["", *heads], rows)
+
+
+def _sequences(parts: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return what the memory is worth on sequences with truth."""
+    rows = [
+        [name, figure, f"{value:.3f}", f"{part['fresh'][figure]:.3f}"]
+        for name, part in parts.items()
+        for figure, value in part["memory"].items()
+    ]
+    head = "With its memory, and with each frame taken as the first (torso lengths, frames, shares):\n\n"
+    return head + _table(["sequences", "", "memory", "none"], rows) if rows else ""
+
+
+def _clips(parts: Mapping[str, Mapping[str, float]]) -> str:
+    """Return steadiness on real clips, in thousandths of the box."""
+    names = ("shake memory", "shake fresh", "away memory")
+    rows = [[clip, *(f"{1000 * part[n]:.1f}" for n in names)] for clip, part in parts.items()]
+    head = "Last thirds of the clips, in thousandths of the person box:\n\n"
+    titles = ["clip", "shake with memory", "without", "distance from MoveNet's sure joints"]
+    return head + _table(titles, rows) if rows else ""
+
+
+def _ghosts(report: Mapping[str, Any]) -> str:
+    empty, times = report["empty crops"], report.get("ms", {})
+    said = f"{empty['ghosts']:.1%} of {empty['crops']} crops without a person are taken for one"
+    said += f" (mean score {empty['mean score']:.3f})."
+    if times:
+        said += " Median of a call: " + ", ".join(f"{name} {ms:.1f} ms" for name, ms in times.items()) + "."
+    return said
+
+
+def _forms(report: Mapping[str, Any], forms: Mapping[str, Mapping[str, Any]], sets: Sequence[str]) -> str:
+    """Return accuracy and speed of each precision."""
+    rows = []
+    for name, one in {"fp32": report, **forms}.items():
+        cells = [f"{100 * one[s]['posestream'][figure]:.1f}" for s in sets for figure in OTHERS]
+        rows.append([name, *cells, f"{one['ms']['1 people, 1 threads']:.1f}" if "ms" in one else ""])
+    heads = [f"{s}: {figure}" for s in sets for figure in OTHERS]
+    return "Precisions, ONNX Runtime:\n\n" + _table(["", *heads, "ms, 1 thread"], rows)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    return "\n".join(lines + ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows])
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write the part between the marks."""
+    p = argparse.ArgumentParser(prog="python -m train.tasks.detector_card", description=__doc__.splitlines()[0])
+    p.add_argument("report", type=Path, help="JSON of posestream eval detector, of the shipped file")
+    p.add_argument("--form", nargs=2, action="append", default=[], metavar=("NAME", "JSON"), help="another precision")
+    p.add_argument("--readme", type=Path, default=WEIGHTS_DIR / "README.md")
+    args = p.parse_args(argv)
+    forms = {name: json.loads(Path(path).read_text()) for name, path in args.form}
+    replace_part(args.readme, PART, markdown(json.loads(args.report.read_text()), forms))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
