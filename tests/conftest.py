@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: small nets on two busy cores wait for threads, not work
+
 import pytest
 
 from tests.engines.gpu import REASON

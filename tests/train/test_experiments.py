@@ -263,6 +263,9 @@ def test_against_videopose3d_refuses_to_mix_materials(tmp_path: Path) -> None:
     assert made.rows[1]["of its MPJPE"] == pytest.approx(1.01)
     save(tmp_path, "shipped", "truth", 0, dict.fromkeys((*METRICS, FLIP), 47.0), facts)
     assert [o.holds for o in against_table(tmp_path, Budget()).orderings] == [True, False]
+    save(tmp_path, "theirs_equal", "truth", 0, dict.fromkeys((*METRICS, FLIP), 52.0), facts)
+    last = against_table(tmp_path, Budget()).orderings[-1]
+    assert (last.holds, last.why) == (True, "-9.6 %")
     save(tmp_path, "shipped", "truth", 1, dict.fromkeys((*METRICS, FLIP), 45.0), {**facts, "material": "b"})
     with pytest.raises(ValueError, match="different clips"):
         against_table(tmp_path, Budget())
