@@ -18,7 +18,7 @@ from pipeline.track import TrackConfig, Tracker
 IDLE_FIND_S = 0.1
 """How often the finder looks while nobody, or somebody doubtful, is followed."""
 KNOWN_SHARE = 0.6
-"""A box with this share of the finder's threshold confirms somebody who is followed already, but starts nobody."""
+"""A box with this share of the finder's threshold confirms somebody who is followed already; others must convince."""
 CUT_S = 1.0
 """After so long a gap, or a jump back in time, nobody is assumed to be where they were."""
 
@@ -60,8 +60,8 @@ class DetectStage:
         tracks = list(self.tracker.tracks)
         boxes = np.array([t.box_xyxy_px for t in tracks], np.float32).reshape(-1, 4)
         ids = [t.id for t in tracks]
-        xy_px, score = self.detector.detect(frame.image, boxes, ids)
         fresh = np.array([t.fresh for t in tracks], bool)
+        xy_px, score = self.detector.detect(frame.image, boxes, ids, [t.id for t in tracks if t.fresh])
         report = self.tracker.observe(xy_px, score, (width, height), time_s)
         to_source = np.asarray(frame.source_wh, np.float32) / (width, height)
         return People2D(

@@ -23,6 +23,7 @@ class TrackConfig:
         max_people: Most tracks at once.
         joint_score: A joint counts as seen from this score on.
         good_score: Mean score of a person's better half of joints that makes a frame a good one.
+        unsure_score: The same for somebody whom the finder is not sure of, and who is dropped at the first worse frame.
         patience_s: A track without a good frame for so long is dropped.
         finder_misses: So many finder passes in a row without its person end a track.
         box_margin: A person's box is that of the seen joints, grown on each side by this share of its longer side
@@ -35,6 +36,7 @@ class TrackConfig:
     max_people: int = 4
     joint_score: float = 0.3
     good_score: float = 0.35
+    unsure_score: float = 0.5
     patience_s: float = 0.5
     finder_misses: int = 3
     box_margin: float = 0.12
@@ -48,12 +50,14 @@ class Track:
     """One followed person.
 
     Attributes:
-        id: Never used twice in a run.
+        id: Never told of two people in a run.
         box_xyxy_px: (4,) where the next crop is taken.
         last_good_s: Time of the last frame with good joints (or of birth).
         misses: Finder passes in a row that did not see this person.
         fresh: True until the first frame was detected: no memory yet.
         good: Whether the newest frame was good; only then is the person reported.
+        sure: Whether the finder was ever sure of this person.
+        known: Whether the person was ever reported.
     """
 
     id: int
@@ -62,6 +66,8 @@ class Track:
     misses: int = 0
     fresh: bool = True
     good: bool = False
+    sure: bool = True
+    known: bool = False
     age: int = 0
 
 
@@ -89,22 +95,24 @@ class Tracker:
         Args:
             boxes_xyxy_px: (F, 4) found boxes, best first.
             time_s: Time of the frame.
-            sure: (F,) which boxes are good enough to start a track; by default all.
+            sure: (F,) which boxes the finder is sure of; by default all. Another box makes a track that has to
+                convince by its joints (`TrackConfig.unsure_score`): who just steps into the picture has a low score.
         """
+        sure = np.ones(len(boxes_xyxy_px), bool) if sure is None else sure
         unmatched = list(range(len(boxes_xyxy_px)))
         if self.tracks and unmatched:
             overlap = box_iou(np.stack([t.box_xyxy_px for t in self.tracks]), boxes_xyxy_px)
-            self._match(overlap, boxes_xyxy_px, unmatched)
+            self._match(overlap, boxes_xyxy_px, sure, unmatched)
         else:
             for track in self.tracks:
                 track.misses += 1
         self.tracks = [t for t in self.tracks if t.misses < self.config.finder_misses]
-        new = [i for i in unmatched if sure is None or sure[i]]
-        for i in new[: max(0, self.config.max_people - len(self.tracks))]:
-            self.tracks.append(Track(self._next_id, boxes_xyxy_px[i].astype(np.float32), time_s))
+        for i in unmatched[: max(0, self.config.max_people - len(self.tracks))]:
+            box = boxes_xyxy_px[i].astype(np.float32)
+            self.tracks.append(Track(self._next_id, box, time_s, sure=bool(sure[i])))
             self._next_id += 1
 
-    def _match(self, overlap: Float, boxes: Float, unmatched: list[int]) -> None:
+    def _match(self, overlap: Float, boxes: Float, sure: npt.NDArray[np.bool_], unmatched: list[int]) -> None:
         """Pair tracks and boxes greedily by overlap; a box that overlaps any track starts no new one."""
         pairs = sorted(np.argwhere(overlap >= self.config.match_iou).tolist(), key=lambda p: -overlap[p[0], p[1]])
         matched: set[int] = set()
@@ -113,7 +121,7 @@ class Tracker:
             if row not in matched and column not in used:
                 track = self.tracks[row]
                 track.box_xyxy_px = ((track.box_xyxy_px + boxes[column]) / 2).astype(np.float32)
-                track.misses = 0
+                track.misses, track.sure = 0, track.sure or bool(sure[column])
                 matched.add(row)
                 used.add(column)
         for row, track in enumerate(self.tracks):
@@ -135,23 +143,29 @@ class Tracker:
         """
         for track, xy, s in zip(self.tracks, xy_px, score, strict=True):
             track.age += 1
-            track.good = bool(np.sort(s)[len(s) // 2 :].mean() >= self.config.good_score) and not self._collapsed(
-                track, xy, s
-            )
+            least = self.config.good_score if track.sure else self.config.unsure_score
+            track.good = bool(np.sort(s)[len(s) // 2 :].mean() >= least) and not self._collapsed(track, xy, s)
             if track.good:
                 track.last_good_s = time_s
                 self._follow(track, xy, s, image_wh)
         good = np.array([t.good for t in self.tracks], bool)
         double = self._doubles(xy_px, score)
         report = good & ~double
-        limit = time_s - self.config.patience_s
+        for track, told in zip(self.tracks, report, strict=True):
+            track.fresh, track.known = False, track.known or bool(told)
+        limit, before = time_s - self.config.patience_s, self.tracks
         self.tracks = [
-            t for t, twice in zip(self.tracks, double, strict=True)
-            if not twice and t.last_good_s >= limit and _inside(t.box_xyxy_px, image_wh)
+            t for t, twice in zip(before, double, strict=True)
+            if not twice and (t.good or (t.sure and t.last_good_s >= limit)) and _inside(t.box_xyxy_px, image_wh)
         ]  # fmt: skip
-        for track in self.tracks:
-            track.fresh = False
+        self._take_back_ids(before)
         return report
+
+    def _take_back_ids(self, before: list[Track]) -> None:
+        """Let ids that were never told be given again, or the first person to come would be number 317."""
+        free = {t.id for t in before if not t.known} - {t.id for t in self.tracks}
+        while self._next_id - 1 in free:
+            self._next_id -= 1
 
     def _collapsed(self, track: Track, xy: Float, score: Float) -> bool:
         """Whether the seen joints lie on top of each other: no person, whatever the scores say."""

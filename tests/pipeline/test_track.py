@@ -70,16 +70,41 @@ def test_finder_misses_end_a_ghost_with_strong_joints():
     assert tracker.tracks == []
 
 
-def test_a_doubtful_box_confirms_a_track_but_starts_none():
+UNSURE = np.array([False])
+
+
+def test_an_unsure_box_confirms_a_track():
     tracker = Tracker()
-    doubtful = np.array([False])
-    tracker.propose(box(200, 200), 0.0, doubtful)
-    assert tracker.tracks == []
     tracker.propose(box(200, 200), 0.0)
     for i in range(1, 6):
         see(tracker, [person(200, 200)], i / 3)
-        tracker.propose(box(200, 200), i / 3, doubtful)
+        tracker.propose(box(200, 200), i / 3, UNSURE)
     assert [t.id for t in tracker.tracks] == [0]
+
+
+def test_who_is_found_unsurely_has_to_convince_by_the_joints():
+    """0.45 is enough for somebody found surely, not for an unsure box; that one goes at once."""
+    tracker = Tracker()
+    tracker.propose(box(200, 200), 0.0, UNSURE)
+    assert see(tracker, [person(200, 200)], 0.0, score=0.45).tolist() == [False]
+    assert tracker.tracks == []
+    tracker.propose(box(200, 200), 0.1, UNSURE)
+    assert see(tracker, [person(200, 200)], 0.1, score=0.55).tolist() == [True]
+    assert [t.id for t in tracker.tracks] == [0]
+    tracker.propose(box(200, 200), 0.2)  # now the finder is sure
+    assert see(tracker, [person(200, 200)], 0.2, score=0.45).tolist() == [True]
+
+
+def test_a_room_with_a_coat_costs_no_ids():
+    tracker = Tracker()
+    for i in range(50):
+        tracker.propose(box(800, 200), i / 30, UNSURE)
+        assert see(tracker, [person(800, 200)], i / 30, score=0.2).tolist() == [False]
+    tracker.propose(np.concatenate([box(200, 200), box(800, 200)]), 2.0, np.array([True, False]))
+    assert see(tracker, [person(200, 200), person(800, 200)], 2.0, score=0.4).tolist() == [True, False]
+    assert [t.id for t in tracker.tracks] == [0]
+    tracker.propose(np.concatenate([box(200, 200), box(800, 200)]), 2.1)
+    assert [t.id for t in tracker.tracks] == [0, 1]
 
 
 def test_two_tracks_on_one_person_become_one():
