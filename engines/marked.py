@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 
 def replace_part(path: Path, name: str, part: str) -> None:
@@ -22,3 +24,9 @@ def replace_part(path: Path, name: str, part: str) -> None:
         raise ValueError(f"{path} needs one line {begin} and after it one line {end}")
     head, tail = text.split(begin)[0], text.split(end)[1]
     path.write_text(f"{head}{begin}\n\n{part.strip()}\n\n{end}{tail}")
+
+
+def table(head: Sequence[Any], rows: Sequence[Sequence[Any]]) -> str:
+    """Return a table in Markdown."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)

@@ -8,7 +8,7 @@ import torch
 from train.data.people.boxes import centre_maps
 from train.data.people.boxes_augment import NONE, Scene
 from train.losses_boxes import box_loss, centre_loss
-from train.measure.evaluate_boxes import Judged, figures, ghosts, matched
+from train.measure.evaluate_boxes import Judged, figures, ghosts, matched, recall_at_rate
 from train.measure.report_boxes import write_sheets
 from train.models.finder import FROZEN, INPUT_WH, PEOPLE_MAX, Finder, FinderGraph, decode_boxes
 from train.tasks import finder as recipe
@@ -111,3 +111,22 @@ def test_sheets(tmp_path: Path):
     scene = Scene(np.full((90, 160, 3), 128, np.uint8), np.array([[10, 10, 40, 80]], np.float32), NONE)
     write_sheets(tmp_path, {"a b, c": [Judged(scene, scene.boxes, np.ones(1, np.float32))] * 7}, 0.5)
     assert (tmp_path / "a_b_c.png").stat().st_size > 500
+
+
+def test_recall_where_ghosts_are_rare():
+    """999 quiet pictures and one with a ghost of 0.6: one is allowed in 1000, none in 500."""
+    picture, nowhere = np.zeros((360, 640, 3), np.uint8), np.zeros((0, 4), np.float32)
+    box = np.array([[10, 10, 40, 50]], np.float32)  # 80 px tall in 1280x720
+    tiny = np.array([[10, 10, 30, 35]], np.float32)
+    empty = Scene(picture, nowhere, nowhere)
+    quiet = [Judged(empty, box, np.array([0.1], np.float32))] * 999
+    loud = [Judged(empty, box, np.array([0.6], np.float32))]
+    people = [Judged(Scene(picture, box, nowhere), box, np.array([0.3], np.float32))]
+    people += [Judged(Scene(picture, tiny, nowhere), tiny, np.array([0.9], np.float32))]
+    rare = recall_at_rate({"empty": quiet + loud, "people": people})
+    assert 0.1 < rare["threshold"] < 0.3
+    assert (rare["recall, people"], rare["people, people"]) == (1.0, 1)
+    assert rare["empty"] == 1000
+    fewer = recall_at_rate({"empty": quiet[:499] + loud, "people": people})
+    assert fewer["threshold"] > 0.6
+    assert fewer["recall, people"] == 0.0

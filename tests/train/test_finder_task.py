@@ -15,7 +15,7 @@ from train.data.people.boxes_clips import PEOPLE, ROOMS
 from train.deliver.export import read_weights
 from train.models.finder import PEOPLE_MAX
 from train.models.mobilenet import MobileNetV2
-from train.tasks import eval_finder
+from train.tasks import eval_finder, finder_card
 from train.tasks import finder as recipe
 
 
@@ -122,3 +122,15 @@ def test_evaluation(data: Path, run: Path, capsys):
     assert report["milliseconds"] > 0
     assert "pose_1.mp4, whole" in capsys.readouterr().out
     assert (run / "sheets" / "pose_1.mp4_whole.png").exists()
+    card = run / "README.md"
+    card.write_text(f"before\n<!-- {finder_card.PART}: begin -->\n<!-- {finder_card.PART}: end -->\nafter\n")
+    finder_card.main([str(run / "eval.json"), "--readme", str(card)])
+    text = card.read_text()
+    assert text.startswith("before\n")
+    assert text.endswith("after\n")
+    assert "| backgrounds, held out | 12 | 0 |" in text
+    rare = report[eval_finder.RARE]
+    assert f"recall at {rare['threshold']:.2f}" in text
+    assert (
+        rare["empty"] == 12 + report["groups"]["one-by-one-person-detection.mp4, whole"]["empty"] * 2 or rare["empty"]
+    )

@@ -15,6 +15,8 @@ from train.data.people.boxes_augment import Scene
 Float = npt.NDArray[np.float32]
 SWEEP = (0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6)
 """Thresholds that `sweep` tries."""
+FRAME_WH = (1280, 720)
+"""Heights of people are given as in a picture that fits into this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,4 +105,35 @@ def sweep(groups: Mapping[str, Sequence[Judged]]) -> dict[float, dict[str, float
                 out[threshold][f"recall, {name}"] = row["recall"]
             if row["empty"]:
                 out[threshold][f"ghosts, {name}"] = row["ghost_share_empty"]
+    return out
+
+
+def recall_at_rate(
+    groups: Mapping[str, Sequence[Judged]], per_frame: float = 1e-3, least_px: float = 60.0
+) -> dict[str, float]:
+    """Return what is found of all but the smallest people when so few boxes on empty pictures are allowed.
+
+    Args:
+        groups: Judged pictures; those without people and without regions to ignore are the empty ones.
+        per_frame: Ghosts per empty picture.
+        least_px: Height of a person in a picture of 1280x720 from which on they count.
+
+    Returns:
+        `threshold` that leaves no more ghosts than that, `empty` pictures, and recall and number of people by group.
+    """
+    everything = [one for judged in groups.values() for one in judged]
+    empties = [one for one in everything if not len(one.scene.boxes) and not len(one.scene.ignore)]
+    scores = np.sort(np.concatenate([one.scores for one in empties]))[::-1] if empties else np.zeros(0, np.float32)
+    allowed = int(per_frame * len(empties))
+    threshold = float(np.nextafter(scores[allowed], np.float32(2))) if len(scores) > allowed else 0.0
+    out: dict[str, float] = {"threshold": threshold, "empty": len(empties)}
+    for name, judged in groups.items():
+        people = hits = 0
+        for one in judged:
+            height, width = one.scene.image.shape[:2]
+            tall = (one.scene.boxes[:, 3] - one.scene.boxes[:, 1]) * min(FRAME_WH[0] / width, FRAME_WH[1] / height)
+            _, found = matched(one.boxes[one.scores >= threshold], one.scene.boxes)
+            people, hits = people + int((tall >= least_px).sum()), hits + int((tall[found] >= least_px).sum())
+        if people:
+            out |= {f"recall, {name}": hits / people, f"people, {name}": people}
     return out

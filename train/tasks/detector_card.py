@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from engines.marked import replace_part
+from engines.marked import replace_part, table
 from engines.runtime import WEIGHTS_DIR
 from train.measure.metrics2d import GROUPS
 
@@ -55,7 +55,7 @@ def _people(sets: Mapping[str, Mapping[str, Any]]) -> str:
     for figure in PERCENT:
         cells = [sets[name][model].get(figure) for name, model in columns]
         rows.append([figure.replace("pck", "PCK"), *("" if c is None else f"{100 * c:.1f}" for c in cells)])
-    return "In per cent of joints (last three rows: of people, of people, points):\n\n" + _table(["", *heads], rows)
+    return "In per cent of joints (last three rows: of people, of people, points):\n\n" + table(["", *heads], rows)
 
 
 def _sequences(parts: Mapping[str, Mapping[str, Any]]) -> str:
@@ -66,7 +66,7 @@ def _sequences(parts: Mapping[str, Mapping[str, Any]]) -> str:
         for figure, value in part["memory"].items()
     ]
     head = "With its memory, and with each frame taken as the first (torso lengths, frames, shares):\n\n"
-    return head + _table(["sequences", "", "memory", "none"], rows) if rows else ""
+    return head + table(["sequences", "", "memory", "none"], rows) if rows else ""
 
 
 def _clips(parts: Mapping[str, Mapping[str, float]]) -> str:
@@ -75,7 +75,7 @@ def _clips(parts: Mapping[str, Mapping[str, float]]) -> str:
     rows = [[clip, *(f"{1000 * part[n]:.1f}" for n in names)] for clip, part in parts.items()]
     head = "Last thirds of the clips, in thousandths of the person box:\n\n"
     titles = ["clip", "shake with memory", "without", "distance from MoveNet's sure joints"]
-    return head + _table(titles, rows) if rows else ""
+    return head + table(titles, rows) if rows else ""
 
 
 def _ghosts(report: Mapping[str, Any]) -> str:
@@ -94,12 +94,7 @@ def _forms(report: Mapping[str, Any], forms: Mapping[str, Mapping[str, Any]], se
         cells = [f"{100 * one[s]['posestream'][figure]:.1f}" for s in sets for figure in OTHERS]
         rows.append([name, *cells, f"{one['ms']['1 people, 1 threads']:.1f}" if "ms" in one else ""])
     heads = [f"{s}: {figure}" for s in sets for figure in OTHERS]
-    return "Precisions, ONNX Runtime:\n\n" + _table(["", *heads, "ms, 1 thread"], rows)
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
-    return "\n".join(lines + ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows])
+    return "Precisions, ONNX Runtime:\n\n" + table(["", *heads, "ms, 1 thread"], rows)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

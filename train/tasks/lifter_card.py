@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from engines.marked import replace_part
+from engines.marked import replace_part, table
 from engines.runtime import WEIGHTS_DIR
 
 PART = "lifter figures"
@@ -33,26 +33,26 @@ def markdown(reports: Sequence[Mapping[str, Any]]) -> str:
     first = reports[0]
     parts = [f"{first['clips']} clips, {first['seconds']:g} s each, all lengths in mm.", ""]
     rows = [[_name(r), row["fps"], row["joints_2d"], *_cells(row)] for r in reports for row in r["by_rate"]]
-    parts += _table(["model", "fps", "2D joints", *COLUMNS], rows)
+    parts.append(table(["model", "fps", "2D joints", *COLUMNS], rows))
     rows = [
         [_name(r), f"{row['missing']:.0%}", row["joints_2d"], *_cells(row)] for r in reports for row in r["by_missing"]
     ]
     parts += ["", "Joints missing at random, 30 frames a second:", ""]
-    parts += _table(["model", "missing", "2D joints", *COLUMNS], rows)
+    parts.append(table(["model", "missing", "2D joints", *COLUMNS], rows))
     parts += ["", "MPJPE after a gap of so many frames, first frame and first ten (in brackets: without the gap):", ""]
     rows = []
     for report in reports:
         for row in report["by_dropped"]:
             cells = [f"{row[f'first_{n}_mm']:.1f} ({row[f'first_{n}_without_gap_mm']:.1f})" for n in (1, 10)]
             rows.append([_name(report), row["dropped"], row["joints_2d"], *cells])
-    parts += _table(["model", "dropped", "2D joints", "first frame", "first ten"], rows)
+    parts.append(table(["model", "dropped", "2D joints", "first frame", "first ten"], rows))
     parts += ["", "Step time:", ""]
     rows = [
         [_name(r), s["threads"], s["people"], f"{s['p50']:.2f}", f"{s['p95']:.2f}"]
         for r in reports
         for s in r["step_ms"]
     ]
-    return "\n".join(parts + _table(["model", "threads", "people", "ms p50", "ms p95"], rows))
+    return "\n".join([*parts, table(["model", "threads", "people", "ms p50", "ms p95"], rows)])
 
 
 def _name(report: Mapping[str, Any]) -> str:
@@ -61,11 +61,6 @@ def _name(report: Mapping[str, Any]) -> str:
 
 def _cells(row: Mapping[str, Any]) -> list[str]:
     return [f"{row[key]:.{digits}f}" if key in row else "" for key, digits in COLUMNS.values()]
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
-    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
-    return lines + ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -116,14 +116,24 @@ class ShardSource:
                 self.shard = {key: arrays[key] for key in keys if key in arrays}
             self.left = self.per_shard
         self.left -= 1
-        shard = self.shard
-        i = int(rng.integers(len(shard["jpeg_start"]) - 1))
-        image = decode_rgb(shard["jpeg"][shard["jpeg_start"][i] : shard["jpeg_start"][i + 1]])
-        if "box_start" not in shard:
-            return _one_known(image, shard["box_xyxy_px"][i].astype(np.float32))
-        rows = slice(shard["box_start"][i], shard["box_start"][i + 1])
-        boxes, clear = shard["box_xyxy_px"][rows].astype(np.float32), shard["box_visible"][rows] > 0.2
-        return Scene(image, boxes[clear], boxes[~clear], upright=True)
+        return _scene(self.shard, int(rng.integers(len(self.shard["jpeg_start"]) - 1)))
+
+
+def shard_scenes(path: Path) -> Iterator[Scene]:
+    """Yield every picture of one shard, in order."""
+    with np.load(path) as arrays:
+        shard = dict(arrays)
+    for i in range(len(shard["jpeg_start"]) - 1):
+        yield _scene(shard, i)
+
+
+def _scene(shard: dict[str, npt.NDArray[np.generic]], i: int) -> Scene:
+    image = decode_rgb(shard["jpeg"][shard["jpeg_start"][i] : shard["jpeg_start"][i + 1]])
+    if "box_start" not in shard:
+        return _one_known(image, shard["box_xyxy_px"][i].astype(np.float32))
+    rows = slice(shard["box_start"][i], shard["box_start"][i + 1])
+    boxes, clear = shard["box_xyxy_px"][rows].astype(np.float32), shard["box_visible"][rows] > 0.2
+    return Scene(image, boxes[clear], boxes[~clear], upright=True)
 
 
 def _one_known(image: Image, box: Float) -> Scene:
