@@ -40,7 +40,7 @@ class Stage:
         lr: Peak learning rate of new layers.
         encoder_scale: Of the encoder's rate; 0 = frozen.
         path_scale: Of the rate of MoveNet's feature path and heatmap head.
-        shares: Of photographs, video and rendered people in a batch.
+        shares: Of photographs, video, rendered people and nobody in a batch.
         calm: Factor on the chance of unusual crops: any angle, half bodies, occluders, far too large or small.
         erase: Chance of random erasing.
         liveliness: Of perspective and of light in sequences; see AugmentConfig.
@@ -52,7 +52,7 @@ class Stage:
     lr: float
     encoder_scale: float
     path_scale: float
-    shares: tuple[float, float, float]
+    shares: tuple[float, float, float, float]
     calm: float = 1.0
     erase: float = 0.3
     liveliness: float = 0.5
@@ -65,8 +65,8 @@ class Stage:
 
 
 STAGES = {
-    1: Stage(1760, 1, 32, 8e-4, 0.25, 0.5, (0.60, 0.16, 0.24)),
-    2: Stage(330, 5, 8, 8e-4, 0.0, 0.2, (0.50, 0.22, 0.28), calm=0.6, liveliness=1.0),
+    1: Stage(1760, 1, 32, 8e-4, 0.25, 0.5, (0.55, 0.15, 0.22, 0.08)),
+    2: Stage(330, 5, 8, 8e-4, 0.0, 0.2, (0.46, 0.20, 0.26, 0.08), calm=0.6, liveliness=1.0),
 }
 
 

@@ -17,6 +17,7 @@ from train.loop.fit import steps_done
 from train.models.compact import CompactDetector
 from train.models.family import FAMILY
 from train.recipe2d import checkpoint_facts
+from train.tasks import blend
 from train.tasks import detector as recipe
 
 
@@ -89,7 +90,7 @@ def test_options_make_the_network_and_the_loss_its_reader():
 def test_data_are_drawn_anew_when_a_run_is_resumed(tmp_path):
     save_shard(tmp_path / "clip_train_dots.npz", dotted(count=4))
     choice = DataChoice(tmp_path, labels=tmp_path, lspet=False)
-    first, later = (mixer_maker(choice, (0, 1, 0), 1, seed)(0).draw()["xy"] for seed in (0, 7919 * 20))
+    first, later = (mixer_maker(choice, (0, 1, 0, 0), 1, seed)(0).draw()["xy"] for seed in (0, 7919 * 20))
     assert not np.array_equal(first, later)
 
 
@@ -118,3 +119,23 @@ def test_shipped_detector_beats_its_starting_point_on_held_out_lspet():
     engine = open_engine(find_weights(recipe.NAME), "ort")
     figures = measure(people, predict(people, Runner(engine), Teacher(data / WEIGHTS)))
     assert figures["posestream"]["limbs pck@0.2 torso"] > figures["movenet"]["limbs pck@0.2 torso"]
+
+
+def test_weights_are_put_between_two_trainings(trained, tmp_path, capsys):
+    """A fifth of the way, and the file that comes of it starts another training and says where it is from."""
+    first, second = trained / "start.pt", trained / "stage2" / "best.pt"
+    blend.main([str(first), str(second), "--share", "0.2", "--out", str(tmp_path)])
+    made, before, after = (torch.load(p, weights_only=True)["model"] for p in (tmp_path / "best.pt", first, second))
+    moved = [k for k in after if after[k].is_floating_point() and not torch.equal(after[k], before[k])]
+    assert moved
+    for name in moved:
+        torch.testing.assert_close(made[name], 0.8 * before[name] + 0.2 * after[name])
+    config, facts = checkpoint_facts(tmp_path / "best.pt")
+    assert config == FAMILY["mnv2-tce64"]
+    assert (facts["recipe"], facts["share"], facts["data"]) == (
+        "train.tasks.blend", 0.2, ["development clips labelled by MoveNet"],
+    )  # fmt: skip
+    other = tmp_path / "other.pt"
+    torch.save({"model": {k: w.repeat(2) for k, w in before.items() if w.ndim == 1}}, other)
+    with pytest.raises(SystemExit, match="other networks"):
+        blend.main([str(other), str(second), "--out", str(tmp_path)])

@@ -23,7 +23,7 @@ from train.measure.calibrate import (
     plot_reliability,
     reliability,
 )
-from train.measure.evaluate2d import judged, measure, set_people
+from train.measure.evaluate2d import judged, measure, nobody_people, set_people
 from train.measure.metrics2d import calibration_error, frames_to_recover, jitter, pck_by_joint, presence
 from train.measure.report2d import COLUMNS, TILE_WH, write_sheets
 from train.measure.sequences2d import Sequences, make_sequences, measure_sequences
@@ -177,3 +177,12 @@ def test_scores_are_calibrated_by_a_command(tmp_path, monkeypatch, capsys):
     assert "4 people; calibration error" in capsys.readouterr().out
     assert load_curves(tmp_path / "c.json").cases.tolist() == [4] * 17
     assert (tmp_path / "r.png").exists()
+
+
+def test_nothing_found_where_nobody_is_can_be_right():
+    image, box = np.zeros((60, 80, 3), np.uint8), np.array([10, 5, 30, 55], np.float32)
+    people = list(nobody_people(iter([(image, box)] * 2)))
+    xy = np.random.default_rng(0).uniform(0, 80, (2, 17, 2)).astype(np.float32)
+    right, known = judged(people, xy)
+    assert known.all()
+    assert not right.any()

@@ -14,6 +14,7 @@ from train.data.people.augment2d import AugmentConfig, Look
 from train.data.people.clips import HELD_OUT_SHARE, label_clip
 from train.data.people.lspet import file_names, is_held_out, load_lspet
 from train.data.people.motion2d import leaning, moved, wander
+from train.data.people.nobody import load_nobody
 from train.data.people.occluders import ERASED_AREA, Occluder, erased, something
 from train.data.people.people2d import HIDDEN, RECALLED, Mixer, StillSet, batches, draw, follow, load_shard, save_shard
 from train.data.people.teacher import SIDE, Teacher, cut_view, decode, view_matrix
@@ -308,3 +309,18 @@ def test_a_clip_is_labelled_in_runs_and_its_last_third_held_out(tmp_path):
     assert train.weight[0, H36M17.index("right_wrist")] > 0
     shoulder = train.xy_px[3, H36M17.index("left_shoulder")].astype(int)
     assert train.picture(3)[shoulder[1] - 2 : shoulder[1] + 3, shoulder[0] - 2 : shoulder[0] + 3].max() > 128
+
+
+def test_where_nobody_is_every_score_has_to_be_low(tmp_path):
+    for kind in ("clutter", "hdri"):
+        (tmp_path / kind).mkdir()
+    for i in range(6):  # every fifth is held out
+        cv2.imwrite(str(tmp_path / "clutter" / f"{i}.jpg"), np.full((90, 120, 3), 40 * i, np.uint8))
+        cv2.imwrite(str(tmp_path / "hdri" / f"{i}.hdr"), np.full((32, 64, 3), 0.5, np.float32))
+    empty = load_nobody(tmp_path, 9)
+    assert len(empty) == 9
+    for row in range(9):
+        sample = draw(np.random.default_rng(row), empty, row, 3, None)
+        assert sample["crops"].shape == (3, 256, 192, 3)
+        assert (sample["judged"].all(), sample["weight"].any(), sample["inside"].any()) == (True, False, False)
+        assert (sample["tolerance"] > 0).all()

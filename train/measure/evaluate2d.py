@@ -14,12 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from engines.detector import Detector
-from engines.skeletons import COCO17, to_h36m17
+from engines.skeletons import COCO17, H36M17, to_h36m17
 from train.data.people.boxes_augment import decode_rgb
 from train.data.people.boxes_backgrounds import Backgrounds
 from train.data.people.boxes_clips import read_clip
 from train.data.people.clips import FOUND, HELD_OUT_SHARE, find_person, joints_box, read_frames
 from train.data.people.lspet import load_lspet
+from train.data.people.nobody import somewhere
 from train.data.people.people2d import StillSet
 from train.data.people.teacher import Teacher
 from train.measure.calibrate import reliability
@@ -129,11 +130,7 @@ def empty_frames(data: Path, count: int, clip_too: bool = True, seed: int = 0) -
     backgrounds = Backgrounds(data / "backgrounds", held_out=True)
     for _ in range(count // 2):
         image = backgrounds.draw(rng).image
-        height, width = image.shape[:2]
-        tall = rng.uniform(0.3, 0.95) * height
-        wide = tall * rng.uniform(0.3, 0.6)
-        x, y = rng.uniform(0, max(width - wide, 1)), rng.uniform(0, max(height - tall, 1))
-        yield image, np.array([x, y, x + wide, y + tall], np.float32)
+        yield image, somewhere(rng, image.shape[1], image.shape[0])
     if not clip_too:
         return
     clip = read_clip(data / "clips" / EMPTY_CLIP)
@@ -141,6 +138,14 @@ def empty_frames(data: Path, count: int, clip_too: bool = True, seed: int = 0) -
     empty = [i for i, (b, u) in enumerate(zip(clip.boxes, clip.unclear, strict=True)) if not len(b) and not len(u)]
     for i in islice(rng.permutation(empty), count - count // 2):
         yield decode_rgb(clip.jpegs[i]), crowd[rng.integers(len(crowd))]
+
+
+def nobody_people(frames: Iterator[tuple[Image, Float]]) -> Iterator[Person]:
+    """Yield empty boxes as people whose joints are known to be far away: whatever is found there is wrong."""
+    for image, box in frames:
+        far = np.repeat(box[None, :2] - 1e4, 17, 0)
+        far[H36M17.index("left_shoulder"), 1] -= (box[3] - box[1]) / 3  # a torso to measure by
+        yield Person(image, box, far, np.ones(17, bool))
 
 
 def ghosts(frames: Iterator[tuple[Image, Float]], detector: Detector) -> dict[str, float]:

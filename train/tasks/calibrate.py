@@ -19,10 +19,20 @@ from engines.runtime import open_engine
 from train.data.motion.mocap import data_root
 from train.data.people.annotated import STILL_READERS, VIDEO_READERS
 from train.measure.calibrate import fit_curves, plot_reliability
-from train.measure.evaluate2d import Person, coco_people, judged, lspet_people, predict, set_people
+from train.measure.evaluate2d import (
+    Person,
+    coco_people,
+    empty_frames,
+    judged,
+    lspet_people,
+    nobody_people,
+    predict,
+    set_people,
+)
 from train.measure.metrics2d import calibration_error
 from train.tasks.detector import NAME
 
+EMPTY = 100  # boxes without a person: about as many as people who are hard to see
 EXAMPLES = """examples:
   python -m train.tasks.calibrate --model new.onnx --out curves.json --plot reliability.png
   python -m train.tasks.calibrate --model new.onnx --out curves.json --set coco ../coco --people 3000
@@ -30,11 +40,13 @@ EXAMPLES = """examples:
 
 
 def gather(args: argparse.Namespace) -> list[Person]:
-    """Read the held-out people."""
+    """Read the held-out people, and held-out backgrounds in which nobody is."""
     readers, people = STILL_READERS | VIDEO_READERS, list[Person]()
     sources = [] if args.no_lspet else [lspet_people(args.data / "images" / "lspet")]
     sources += [coco_people(args.data / "coco_free")] if (args.data / "coco_free").is_dir() else []
     sources += [set_people(readers[name].load(Path(folder), "val")) for name, folder in args.set]
+    if (args.data / "backgrounds").is_dir():
+        sources.append(nobody_people(empty_frames(args.data, 2 * EMPTY, clip_too=False)))
     for source in sources:
         people += islice(source, args.people)
     return people

@@ -9,6 +9,7 @@ from pathlib import Path
 from train.data.people.annotated import STILL_READERS, VIDEO_READERS
 from train.data.people.augment2d import AugmentConfig
 from train.data.people.lspet import load_lspet
+from train.data.people.nobody import load_nobody
 from train.data.people.people2d import Mixer, StillSet, load_shard
 from train.errors import reading
 
@@ -25,6 +26,7 @@ class DataChoice:
         labels: Folder written by `train.tasks.label2d`.
         rendered: Folder of rendered shards, stills and clips; looked through again now and then.
         lspet: Whether to use LSPET, which states no licence.
+        empty: Whether to use crops of the data folder's backgrounds, in which nobody is.
         sets: (name, folder) of published sets, see `annotated.STILL_READERS` and `VIDEO_READERS`.
     """
 
@@ -32,25 +34,33 @@ class DataChoice:
     labels: Path | None = None
     rendered: Path | None = None
     lspet: bool = True
+    empty: bool = True
     sets: tuple[tuple[str, Path], ...] = ()
+
+    @property
+    def backgrounds(self) -> Path | None:
+        """The folder of pictures without people, if it is there."""
+        folder = self.data / "backgrounds"
+        return folder if self.empty and folder.is_dir() else None
 
     def note(self) -> list[str]:
         """Return what the weights are made from, for a file's provenance."""
         notes = ["development clips labelled by MoveNet"] if self.labels else []
         notes += ["rendered people"] if self.rendered else []
         notes += [UNLICENSED] if self.lspet else []
+        notes += ["backgrounds (CC0, MIT)"] if self.backgrounds else []
         readers = STILL_READERS | VIDEO_READERS
         return notes + [readers[name].terms for name, _ in self.sets]
 
 
-def load_sets(choice: DataChoice) -> tuple[list[StillSet], list[StillSet], list[StillSet]]:
-    """Load photographs, video and rendered shards that exist by now; each may be empty.
+def load_sets(choice: DataChoice) -> tuple[list[StillSet], ...]:
+    """Load photographs, video, rendered shards that exist by now, and crops without people; each may be empty.
 
     Raises:
         DataError: If a set is not there or damaged.
     """
     with reading():
-        return _stills(choice), _video(choice), _rendered(choice)
+        return _stills(choice), _video(choice), _rendered(choice), _nobody(choice)
 
 
 def _stills(choice: DataChoice) -> list[StillSet]:
@@ -69,6 +79,10 @@ def _rendered(choice: DataChoice) -> list[StillSet]:
     return [load_shard(p) for p in sorted(choice.rendered.glob("*.npz"))] if choice.rendered else []
 
 
+def _nobody(choice: DataChoice) -> list[StillSet]:
+    return [load_nobody(choice.backgrounds)] if choice.backgrounds else []
+
+
 def mixer_maker(
     choice: DataChoice,
     shares: Sequence[float],
@@ -80,19 +94,19 @@ def mixer_maker(
 
     Args:
         choice: What to read.
-        shares: Of photographs, video and rendered people in a batch.
+        shares: Of photographs, video, rendered people and nobody in a batch.
         frames: Length of a sequence.
         seed: Of what is drawn; with the steps already done added, a resumed run sees new pictures.
         change: Applied to how each set is augmented.
     """
 
     def make(round_: int) -> Mixer:
-        sets = []
-        for kind, share in zip(load_sets(choice), shares, strict=True):
+        kinds, sets = load_sets(choice), list[tuple[StillSet, float]]()
+        if not any(kinds[:-1]):
+            raise SystemExit("nothing to train on: give --labels, --rendered or --set, or drop --no-lspet")
+        for kind, share in zip(kinds, shares, strict=True):
             people = sum(len(s) ** 0.5 for s in kind)  # a clip's frames are all alike: less than proportional
             sets += [(replace(s, augment=change(s.augment)), share * len(s) ** 0.5 / people) for s in kind]
-        if not sets:
-            raise SystemExit("nothing to train on: give --labels, --rendered or --set, or drop --no-lspet")
         return Mixer(sets, frames, seed + 1000 * round_)
 
     return make
