@@ -123,7 +123,7 @@ def test_shipped_detector_beats_its_starting_point_on_held_out_lspet():
 
 def test_weights_are_put_between_two_trainings(trained, tmp_path, capsys):
     """A fifth of the way, and the file that comes of it starts another training and says where it is from."""
-    first, second = trained / "start.pt", trained / "stage2" / "best.pt"
+    first, second = trained / "start.pt", trained / "stage2" / "checkpoint.pt"
     blend.main([str(first), str(second), "--share", "0.2", "--out", str(tmp_path)])
     made, before, after = (torch.load(p, weights_only=True)["model"] for p in (tmp_path / "best.pt", first, second))
     moved = [k for k in after if after[k].is_floating_point() and not torch.equal(after[k], before[k])]

@@ -16,7 +16,7 @@ from train.loop.provenance import write_provenance
 from train.tasks.detector import read_start
 
 EXAMPLES = """examples:
-  python -m train.tasks.blend engines/weights/detector-mnv2-tce64.onnx runs/d/stage2/best.pt --share 0.75 --out runs/blend
+  python -m train.tasks.blend detector-mnv2-tce64.onnx runs/d/stage2/best.pt --share 0.75 --out runs/blend
   posestream train detector --start runs/blend/best.pt --export new.onnx
 """
 State = dict[str, Tensor]
