@@ -36,7 +36,7 @@ class TrackConfig:
     max_people: int = 4
     joint_score: float = 0.3
     good_score: float = 0.35
-    unsure_score: float = 0.5
+    unsure_score: float = 0.45
     patience_s: float = 0.5
     finder_misses: int = 3
     box_margin: float = 0.12
@@ -120,7 +120,9 @@ class Tracker:
         for row, column in pairs:
             if row not in matched and column not in used:
                 track = self.tracks[row]
-                track.box_xyxy_px = ((track.box_xyxy_px + boxes[column]) / 2).astype(np.float32)
+                # whose joints were not good has no crop worth keeping: somebody stepping into the picture grows fast
+                keep = 0.5 if track.good else 0.0
+                track.box_xyxy_px = (keep * track.box_xyxy_px + (1 - keep) * boxes[column]).astype(np.float32)
                 track.misses, track.sure = 0, track.sure or bool(sure[column])
                 matched.add(row)
                 used.add(column)

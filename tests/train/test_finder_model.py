@@ -123,10 +123,10 @@ def test_recall_where_ghosts_are_rare():
     loud = [Judged(empty, box, np.array([0.6], np.float32))]
     people = [Judged(Scene(picture, box, nowhere), box, np.array([0.3], np.float32))]
     people += [Judged(Scene(picture, tiny, nowhere), tiny, np.array([0.9], np.float32))]
-    rare = recall_at_rate({"empty": quiet + loud, "people": people})
+    rare = recall_at_rate({"people": people}, quiet + loud + people)
     assert 0.1 < rare["threshold"] < 0.3
     assert (rare["recall, people"], rare["people, people"]) == (1.0, 1)
     assert rare["empty"] == 1000
-    fewer = recall_at_rate({"empty": quiet[:499] + loud, "people": people})
+    fewer = recall_at_rate({"people": people}, quiet[:499] + loud)
     assert fewer["threshold"] > 0.6
     assert fewer["recall, people"] == 0.0

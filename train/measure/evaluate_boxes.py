@@ -109,20 +109,20 @@ def sweep(groups: Mapping[str, Sequence[Judged]]) -> dict[float, dict[str, float
 
 
 def recall_at_rate(
-    groups: Mapping[str, Sequence[Judged]], per_frame: float = 1e-3, least_px: float = 60.0
+    groups: Mapping[str, Sequence[Judged]], quiet: Sequence[Judged], per_frame: float = 1e-3, least_px: float = 60.0
 ) -> dict[str, float]:
     """Return what is found of all but the smallest people when so few boxes on empty pictures are allowed.
 
     Args:
-        groups: Judged pictures; those without people and without regions to ignore are the empty ones.
+        groups: Judged pictures.
+        quiet: Pictures to choose the threshold on; those with people or with regions to ignore are passed over.
         per_frame: Ghosts per empty picture.
         least_px: Height of a person in a picture of 1280x720 from which on they count.
 
     Returns:
         `threshold` that leaves no more ghosts than that, `empty` pictures, and recall and number of people by group.
     """
-    everything = [one for judged in groups.values() for one in judged]
-    empties = [one for one in everything if not len(one.scene.boxes) and not len(one.scene.ignore)]
+    empties = [one for one in quiet if not len(one.scene.boxes) and not len(one.scene.ignore)]
     scores = np.sort(np.concatenate([one.scores for one in empties]))[::-1] if empties else np.zeros(0, np.float32)
     allowed = int(per_frame * len(empties))
     threshold = float(np.nextafter(scores[allowed], np.float32(2))) if len(scores) > allowed else 0.0

@@ -31,7 +31,7 @@ EXAMPLES = """examples:
   python -m train.tasks.eval_finder --sheets runs/finder/sheets --lspet-cache runs/finder/lspet_seen.npz
 """
 RARE = "one ghost in 1000 empty pictures"
-PARTS = "parts of held-out frames"  # the same few spots again and again, enlarged: kept apart
+PARTS, RENDERED = "parts of held-out frames", "rendered scenes"
 LOW = 0.05  # detections are gathered down to this score, then judged at any threshold above
 
 
@@ -94,7 +94,7 @@ def all_groups(args: argparse.Namespace, finder: Finder) -> dict[str, list[Judge
     groups["backgrounds, held out"] = judge(finder, background_scenes(args.data, args.empties))
     groups[PARTS] = judge(finder, empty_parts(clips, args.empties))
     for path in sorted(args.rendered.glob("*.npz")) if args.rendered else ():
-        groups[f"rendered scenes {path.stem}"] = judge(finder, shard_scenes(path))
+        groups[f"{RENDERED} {path.stem}"] = judge(finder, shard_scenes(path))
     if args.lspet_cache:
         groups["lspet, held out"] = judge(finder, lspet_scenes(args.data, args.lspet_cache, 400))
     return groups
@@ -121,7 +121,7 @@ def print_table(rows: Mapping[str, Mapping[str, float]]) -> None:
 
 def print_rare(found: Mapping[str, float]) -> None:
     """Print the recall where only one ghost in a thousand empty pictures is allowed."""
-    print(f"{RARE} ({found['empty']} seen): threshold {found['threshold']:.2f}")
+    print(f"{RARE} ({found['empty']} real ones seen): threshold {found['threshold']:.2f}")
     print("recall of people of 60 px and more in 1280 x 720:")
     for key, value in found.items():
         if key.startswith("recall"):
@@ -162,10 +162,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     report["groups"] = table
     print_table(table)
     print(f"threshold {threshold}; one look at 1280 x 720: {report['milliseconds']:.1f} ms, 1 thread")
-    report["one ghost in 1000 empty pictures"] = recall_at_rate(
-        {name: g for name, g in groups.items() if name != PARTS}
-    )
-    print_rare(report["one ghost in 1000 empty pictures"])
+    # rendered rooms hold boxes of a person's size, the parts show the same few spots: both are no usual frames
+    real = {name: group for name, group in groups.items() if name != PARTS and not name.startswith(RENDERED)}
+    rare = recall_at_rate(groups, [one for group in real.values() for one in group])
+    report[RARE] = rare
+    print_rare(rare)
     if args.sweep:
         by_threshold = sweep(groups)
         report["sweep"] = by_threshold

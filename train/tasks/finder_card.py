@@ -32,7 +32,7 @@ def markdown(report: Mapping[str, Any]) -> str:
     ]  # fmt: skip
     said = (
         f"Threshold {report['score_threshold']:g}. Last column: people of 60 px and more in 1280x720, at the threshold "
-        f"({rare['threshold']:.2f}) that leaves one ghost in 1000 empty pictures, chosen on {rare['empty']} of them. "
+        f"({rare['threshold']:.2f}) that leaves one ghost in 1000 empty pictures, chosen on {rare['empty']} real ones. "
         f"One look at 1280x720, letterbox and suppression included: {report['milliseconds']:.0f} ms, one thread."
     )
     return f"{table(head, rows)}\n\n{said}"
