@@ -102,6 +102,14 @@ class TestInt8:
         assert spec.states == OrtEngine(LIFTER).spec.states
         assert any(PEOPLE in t.shape for t in spec.inputs)
 
+    def test_the_first_layers_of_a_convolutional_encoder_stay_float(self):
+        model = onnx.load(DETECTOR)
+        graph = to_int8(model, recorded_frames(read_spec(model), 1)[:2], "ort").graph
+        floats = {w.name for w in graph.initializer if w.data_type == TensorProto.FLOAT}
+        assert {n for n in floats if n.endswith("project.weight")} == {
+            f"module.detector.encoder.block{i:02}.project.weight" for i in range(4)
+        }
+
     @needs_rtx
     def test_tensorrt_builds_its_own_form(self, made):
         plan, _ = build_plan(read_model(made["trt"]), PlanOptions((1,)), find_tensorrt())

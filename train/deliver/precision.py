@@ -31,6 +31,9 @@ _CARRIED = {  # computed in fp16 if everything they read is fp16 already
 }  # fmt: skip
 _FIRST_INPUT_ONLY = {"Resize", "Reshape", "Slice", "Split", "Squeeze", "Unsqueeze"}  # the others are shapes and scales
 INT8_FORMS = ("ort", "trt")
+EARLY = ("encoder.stem.", *(f"encoder.block{i:02}." for i in range(4)))
+"""A MobileNetV2's first layers stay float32 in int8 files: quantised they cost the detector 2.5 points of PCK and gain
+it 0.3 ms of 10."""
 
 
 def read_spec(model: ModelProto) -> EngineSpec:
@@ -164,7 +167,8 @@ def to_int8(model: ModelProto, frames: list[dict[str, npt.NDArray[Any]]], form: 
 
     spec, graph = read_spec(model), model.graph
     weights = {w.name: w for w in graph.initializer}
-    nodes = [n.name for n in graph.node if n.op_type == "Conv" or _is_large_matrix(n, weights)]
+    heavy = [n for n in graph.node if n.op_type == "Conv" or _is_large_matrix(n, weights)]
+    nodes = [n.name for n in heavy if not any(early in name for early in EARLY for name in n.input)]
     signed = form == "trt"
     extra = {"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False} if signed else {}
     with tempfile.TemporaryDirectory() as folder:
