@@ -1,6 +1,7 @@
 """Put the figures of `posestream eval detector --json FILE` into the detector's model card.
 
-The first file is the shipped model's. Further ones, of its fp16 and int8 forms, add a table that compares them.
+The first file is the shipped model's. Further ones, of its fp16 and int8 forms, add a table that compares them, with
+times that `train.tasks.precision --json` took side by side.
 """
 
 from __future__ import annotations
@@ -26,12 +27,15 @@ PERCENT = (
 OTHERS = ("limbs pck@0.2 torso", "limbs pck@0.1 torso")  # what forms of other precision are compared by
 
 
-def markdown(report: Mapping[str, Any], forms: Mapping[str, Mapping[str, Any]]) -> str:
+def markdown(
+    report: Mapping[str, Any], forms: Mapping[str, Mapping[str, Any]], speed: Mapping[str, Mapping[str, Any]]
+) -> str:
     """Return the tables.
 
     Args:
         report: Of the shipped file.
         forms: Reports of its other forms, by name.
+        speed: What `train.tasks.precision` measured, by form.
     """
     people = {name: part for name, part in report.items() if isinstance(part, dict) and "posestream" in part}
     return "\n\n".join(
@@ -41,7 +45,7 @@ def markdown(report: Mapping[str, Any], forms: Mapping[str, Mapping[str, Any]]) 
             _sequences({name: part for name, part in report.items() if isinstance(part, dict) and "memory" in part}),
             _clips({name: part for name, part in report.items() if isinstance(part, dict) and "shake memory" in part}),
             _ghosts(report),
-            _forms(report, forms, list(people)) if forms else "",
+            _forms({"fp32": report, **forms}, list(people), speed) if forms else "",
         )
         if text
     )
@@ -79,22 +83,19 @@ def _clips(parts: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def _ghosts(report: Mapping[str, Any]) -> str:
-    empty, times = report["empty crops"], report.get("ms", {})
+    empty = report["empty crops"]
     said = f"{empty['ghosts']:.1%} of {empty['crops']} crops without a person are taken for one"
-    said += f" (mean score {empty['mean score']:.3f})."
-    if times:
-        said += " Median of a call: " + ", ".join(f"{name} {ms:.1f} ms" for name, ms in times.items()) + "."
-    return said
+    return said + f" (mean score {empty['mean score']:.3f})."
 
 
-def _forms(report: Mapping[str, Any], forms: Mapping[str, Mapping[str, Any]], sets: Sequence[str]) -> str:
+def _forms(forms: Mapping[str, Mapping[str, Any]], sets: Sequence[str], speed: Mapping[str, Mapping[str, Any]]) -> str:
     """Return accuracy and speed of each precision."""
     rows = []
-    for name, one in {"fp32": report, **forms}.items():
+    for name, one in forms.items():
         cells = [f"{100 * one[s]['posestream'][figure]:.1f}" for s in sets for figure in OTHERS]
-        rows.append([name, *cells, f"{one['ms']['1 people, 1 threads']:.1f}" if "ms" in one else ""])
-    heads = [f"{s}: {figure}" for s in sets for figure in OTHERS]
-    return "Precisions, ONNX Runtime:\n\n" + table(["", *heads, "ms, 1 thread"], rows)
+        rows.append([name, *cells, f"{speed[name]['ms']:.1f}" if name in speed else ""])
+    heads = [f"{s}: {figure.replace('pck', 'PCK')}" for s in sets for figure in OTHERS]
+    return "Precisions, ONNX Runtime, one person on one thread:\n\n" + table(["", *heads, "ms"], rows)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -102,10 +103,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     p = argparse.ArgumentParser(prog="python -m train.tasks.detector_card", description=__doc__.splitlines()[0])
     p.add_argument("report", type=Path, help="JSON of posestream eval detector, of the shipped file")
     p.add_argument("--form", nargs=2, action="append", default=[], metavar=("NAME", "JSON"), help="another precision")
+    p.add_argument("--speed", type=Path, help="JSON of train.tasks.precision")
     p.add_argument("--readme", type=Path, default=WEIGHTS_DIR / "README.md")
     args = p.parse_args(argv)
     forms = {name: json.loads(Path(path).read_text()) for name, path in args.form}
-    replace_part(args.readme, PART, markdown(json.loads(args.report.read_text()), forms))
+    report = json.loads(args.report.read_text())
+    speed = json.loads(args.speed.read_text())[report["model"]] if args.speed else {}
+    replace_part(args.readme, PART, markdown(report, forms, speed))
     return 0
 
 
