@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -30,6 +31,7 @@ def trained(tmp_path_factory):
     torch.manual_seed(0)
     torch.save({"model": CompactDetector().state_dict()}, folder / "start.pt")
     common = ["--labels", str(folder / "labels"), "--no-lspet", "--batch", "2", "--threads", "1", "--steps", "2"]
+    common += ["--data", str(folder)]  # no backgrounds there
     start = ["--out", str(folder), "--start", str(folder / "start.pt")]
     recipe.main([*start, "--export", str(folder / "d.onnx"), *common])
     return folder
@@ -85,6 +87,14 @@ def test_options_make_the_network_and_the_loss_its_reader():
     assert not config("--model", "r50-tce512", "--no-bidirectional").memory.bidirectional
     assert config("--model", "r18-tce128", "--loss", "regression").head == "regression"
     assert config("--loss", "integral").window == float("inf")
+
+
+def test_options_choose_the_data(tmp_path):
+    (tmp_path / "backgrounds").mkdir()
+    words = ["--data", str(tmp_path), "--labels", "l", "--no-lspet", "--set", "coco", "c"]
+    choice = recipe.choice_of(recipe.parser().parse_args(words))
+    assert choice == DataChoice(tmp_path, Path("l"), None, False, (("coco", Path("c")),), empty=True)
+    assert choice.note()[:2] == ["development clips labelled by MoveNet", "backgrounds (CC0, MIT)"]
 
 
 def test_data_are_drawn_anew_when_a_run_is_resumed(tmp_path):

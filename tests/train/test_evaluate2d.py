@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from engines.runtime import find_weights
 from engines.skeletons import H36M17
 from tests.train.test_losses2d import person
 from tests.train.test_people2d import dotted
@@ -27,7 +28,8 @@ from train.measure.evaluate2d import judged, measure, nobody_people, set_people
 from train.measure.metrics2d import calibration_error, frames_to_recover, jitter, pck_by_joint, presence
 from train.measure.report2d import COLUMNS, TILE_WH, write_sheets
 from train.measure.sequences2d import Sequences, make_sequences, measure_sequences
-from train.tasks import calibrate, eval_detector
+from train.tasks import calibrate, detector, eval_detector
+from train.tasks.detector import NAME
 
 
 def still_people(count: int = 3) -> StillSet:
@@ -173,7 +175,12 @@ def test_the_command_writes_figures_and_pictures(tmp_path, monkeypatch, capsys):
 
 def test_scores_are_calibrated_by_a_command(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(calibrate, "gather", lambda args: list(set_people(still_people(4))))
-    calibrate.main(["--out", str(tmp_path / "c.json"), "--plot", str(tmp_path / "r.png")])
+    shipped, raw, words = str(find_weights(NAME)), str(tmp_path / "raw.onnx"), ["--out", str(tmp_path / "c.json")]
+    with pytest.raises(SystemExit):
+        calibrate.main(["--model", shipped, *words])
+    assert "calibrated already" in capsys.readouterr().err
+    detector.main(["--start", shipped, "--export", raw])
+    calibrate.main(["--model", raw, *words, "--plot", str(tmp_path / "r.png")])
     assert "4 people; calibration error" in capsys.readouterr().out
     assert load_curves(tmp_path / "c.json").cases.tolist() == [4] * 17
     assert (tmp_path / "r.png").exists()

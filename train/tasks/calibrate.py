@@ -30,7 +30,6 @@ from train.measure.evaluate2d import (
     set_people,
 )
 from train.measure.metrics2d import calibration_error
-from train.tasks.detector import NAME
 
 EMPTY = 100  # boxes without a person: about as many as people who are hard to see
 EXAMPLES = """examples:
@@ -60,7 +59,7 @@ def parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    p.add_argument("--model", default=NAME, help="name or path of an .onnx without calibration (default: %(default)s)")
+    p.add_argument("--model", required=True, help="an .onnx that was exported without --calibration")
     p.add_argument("--out", type=Path, required=True, help="the curves, JSON")
     p.add_argument("--plot", type=Path, help="reliability before and after, PNG")
     p.add_argument("--data", type=Path, default=data_root(), help="data folder (default: %(default)s)")
@@ -77,7 +76,7 @@ def main(argv: list[str] | None = None) -> None:
     torch.set_num_threads(1)
     engine = open_engine(args.model, "ort", 1)
     if "calibration" in engine.spec.provenance:
-        options.error(f"{args.model} is calibrated already")
+        options.error(f"{args.model} is calibrated already: export it anew without --calibration")
     people = gather(args)
     xy, score = predict(people, Detector(engine), None)["posestream"]
     right, known = judged(people, xy)

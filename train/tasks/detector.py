@@ -167,7 +167,9 @@ def main(argv: list[str] | None = None) -> None:
         model = train_stage(model, stage, choice_of(args), folder, args.seed, args.loss, began, args.tensorboard)
         facts = checkpoint_facts(folder)[1]
     if args.export is not None:
-        provenance = {**facts, "exported": str(datetime.date.today())}
+        # the curves of a file that was begun with are not among its weights
+        provenance = {k: v for k, v in facts.items() if k != "calibration"}
+        provenance["exported"] = str(datetime.date.today())
         if args.calibration:
             provenance["calibration"] = args.calibration.name
         model = model.to("cpu", memory_format=torch.contiguous_format)

@@ -26,16 +26,16 @@ class DataChoice:
         labels: Folder written by `train.tasks.label2d`.
         rendered: Folder of rendered shards, stills and clips; looked through again now and then.
         lspet: Whether to use LSPET, which states no licence.
-        empty: Whether to use crops of the data folder's backgrounds, in which nobody is.
         sets: (name, folder) of published sets, see `annotated.STILL_READERS` and `VIDEO_READERS`.
+        empty: Whether to use crops of the data folder's backgrounds, in which nobody is.
     """
 
     data: Path
     labels: Path | None = None
     rendered: Path | None = None
     lspet: bool = True
-    empty: bool = True
     sets: tuple[tuple[str, Path], ...] = ()
+    empty: bool = True
 
     @property
     def backgrounds(self) -> Path | None:
