@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import onnx
 import pytest
 import torch
 import torch.nn.functional as F
@@ -178,6 +179,15 @@ def test_each_form_is_exported_with_its_state(tmp_path, kind):
         xy.append(engine.run({"crops": crops[:, min(t, 2)].numpy()}, keys)["xy"])
     with torch.no_grad():
         np.testing.assert_allclose(np.concatenate(xy[step.look_ahead :]), net(crops).xy.numpy(), atol=0.02)
+
+
+@pytest.mark.parametrize("encoder", ["mnv2", "resnet18"])
+def test_crops_are_made_numbers_before_anything_else_is_done_to_them(tmp_path, encoder):
+    """TensorRT refuses a Transpose of uint8."""
+    step = DetectorStep(make(KINDS["none"], encoder)).eval()
+    export_model(step, step.example_inputs(), step.spec("detector-test", {}), tmp_path / "d.onnx", True, tolerance=0.05)
+    nodes = onnx.load(tmp_path / "d.onnx").graph.node
+    assert {n.op_type for n in nodes if "crops" in n.input} == {"Cast"}
 
 
 def test_regression_needs_no_heatmaps():

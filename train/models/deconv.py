@@ -60,7 +60,8 @@ class DeconvDetector(Detector):
 
     def look(self, crops: Tensor) -> Look:
         """See `Detector.look`; nothing goes past the memory."""
-        return Look((), self.scales(self.encoder(crops.permute(0, 3, 1, 2))))
+        # numbers first: TensorRT does nothing to uint8 but casting it
+        return Look((), self.scales(self.encoder(crops.float().permute(0, 3, 1, 2))))
 
     def answer(self, skips: tuple[Tensor, ...], enhanced: Tensor) -> Joints:
         """See `Detector.answer`."""
