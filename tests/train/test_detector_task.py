@@ -93,7 +93,7 @@ def test_options_choose_the_data(tmp_path):
     (tmp_path / "backgrounds").mkdir()
     words = ["--data", str(tmp_path), "--labels", "l", "--no-lspet", "--set", "coco", "c"]
     choice = recipe.choice_of(recipe.parser().parse_args(words))
-    assert choice == DataChoice(tmp_path, Path("l"), None, False, (("coco", Path("c")),), empty=True)
+    assert choice == DataChoice(tmp_path, Path("l"), None, False, (("coco", Path("c")),))
     assert choice.note()[:2] == ["development clips labelled by MoveNet", "backgrounds (CC0, MIT)"]
 
 

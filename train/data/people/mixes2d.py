@@ -22,12 +22,11 @@ class DataChoice:
     """Where the pictures come from; whatever is None or not there is left out.
 
     Attributes:
-        data: The data folder, for LSPET.
+        data: The data folder, for LSPET and backgrounds without people.
         labels: Folder written by `train.tasks.label2d`.
         rendered: Folder of rendered shards, stills and clips; looked through again now and then.
         lspet: Whether to use LSPET, which states no licence.
         sets: (name, folder) of published sets, see `annotated.STILL_READERS` and `VIDEO_READERS`.
-        empty: Whether to use crops of the data folder's backgrounds, in which nobody is.
     """
 
     data: Path
@@ -35,13 +34,12 @@ class DataChoice:
     rendered: Path | None = None
     lspet: bool = True
     sets: tuple[tuple[str, Path], ...] = ()
-    empty: bool = True
 
     @property
     def backgrounds(self) -> Path | None:
-        """The folder of pictures without people, if it is there."""
+        """The folder of pictures without people, if the data folder has one."""
         folder = self.data / "backgrounds"
-        return folder if self.empty and folder.is_dir() else None
+        return folder if folder.is_dir() else None
 
     def note(self) -> list[str]:
         """Return what the weights are made from, for a file's provenance."""
