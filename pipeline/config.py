@@ -82,12 +82,14 @@ class PoseConfig:
         focal_px: Focal length in pixels; None assumes an ordinary camera (engines.geometry.default_focal_px).
         max_people: Most people followed at once.
         smooth: Give smoothed joints beside the raw ones.
+        steady: Filter the detector's joints over time (engines.joint_filter) before they are told and lifted.
         find_every_s: How often the finder looks while people are followed, in seconds of the source's time.
     """
 
     focal_px: float | None = None
     max_people: int = 4
     smooth: bool = False
+    steady: bool = True
     find_every_s: float = 0.33
 
 

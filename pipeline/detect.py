@@ -1,4 +1,4 @@
-"""Detect stage: Frame -> People2D. Finder now and then, tracker, temporal detector on every frame."""
+"""Detect stage: Frame -> People2D. Finder now and then, tracker, temporal detector on every frame, steady joints."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from engines.detector import Detector
 from engines.finder import Finder
+from engines.joint_filter import JointFilter
 from engines.runtime import Engine, open_engine
 from pipeline.config import StageConfig
 from pipeline.messages import Frame, People2D, Stamp
@@ -30,6 +31,7 @@ class DetectStage:
     finder: Finder
     detector: Detector
     tracker: Tracker
+    joint_filter: JointFilter | None
     find_every_s: float
     stills: bool
     preview_px: int
@@ -61,15 +63,19 @@ class DetectStage:
         boxes = np.array([t.box_xyxy_px for t in tracks], np.float32).reshape(-1, 4)
         ids = [t.id for t in tracks]
         fresh = np.array([t.fresh for t in tracks], bool)
-        xy_px, score = self.detector.detect(frame.image, boxes, ids, [t.id for t in tracks if t.fresh])
+        new = [t.id for t in tracks if t.fresh]
+        xy_px, score = self.detector.detect(frame.image, boxes, ids, new)
         report = self.tracker.observe(xy_px, score, (width, height), time_s)
         to_source = np.asarray(frame.source_wh, np.float32) / (width, height)
+        xy_px = xy_px * to_source
+        if self.joint_filter:
+            xy_px = self.joint_filter.steady(xy_px, score, time_s, ids, new)
         return People2D(
             stamp=frame.stamp,
             image_wh=frame.source_wh,
             track=np.array(ids, np.int32)[report],
             box_xyxy_px=(boxes * np.tile(to_source, 2)).astype(np.float32)[report],
-            xy_px=(xy_px * to_source).astype(np.float32)[report],
+            xy_px=xy_px.astype(np.float32)[report],
             score=np.clip(score, 0, 1)[report],
             fresh=fresh[report],
             preview=shrink(frame.image, self.preview_px) if self.preview_px else None,
@@ -96,6 +102,7 @@ def make(config: StageConfig) -> DetectStage:
         finder=Finder(open_engine(models.finder, models.backend, models.threads, config.run.live)),
         detector=Detector(open_engine(models.detector, models.backend, models.threads, config.run.live)),
         tracker=Tracker(TrackConfig(max_people=pose.max_people)),
+        joint_filter=JointFilter() if pose.steady else None,
         find_every_s=pose.find_every_s,
         stills=config.run.source.stills,
         preview_px=config.run.output.preview_px,

@@ -28,7 +28,8 @@ def add_shared(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("people")
     group.add_argument("--max-people", type=positive, default=pose.max_people, metavar="N", help="most people at once")
     group.add_argument("--focal", type=positive_float, metavar="PX", help="focal length of the camera in pixels")
-    group.add_argument("--smooth", action="store_true", help="give smoothed joints beside the raw ones")
+    group.add_argument("--smooth", action="store_true", help="give smoothed 3D joints beside the raw ones")
+    group.add_argument("--no-steady", action="store_true", help="leave the 2D joints as the detector found them")
     group = parser.add_argument_group("reports")
     group.add_argument("--json", nargs="?", const="-", metavar="FILE", help="summary as JSON, into FILE or printed")
     group.add_argument("--debug", action="store_true", help="show tracebacks and what the stages' libraries say")
@@ -93,7 +94,7 @@ def decoded_as_asked(source: SourceConfig, args: argparse.Namespace) -> SourceCo
 
 def pose_of(args: argparse.Namespace) -> PoseConfig:
     """Return the pose settings that the options choose."""
-    return PoseConfig(focal_px=args.focal, max_people=args.max_people, smooth=args.smooth)
+    return PoseConfig(focal_px=args.focal, max_people=args.max_people, smooth=args.smooth, steady=not args.no_steady)
 
 
 def output_of(

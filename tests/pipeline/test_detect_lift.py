@@ -14,7 +14,8 @@ GOOD = (6, 8, 230)  # the tiny detector puts every joint at (6, 8) of its 12x16 
 BAD = (6, 8, 10)
 
 
-def config(tmp_path, boxes=((8, 8, 32, 40),), scores=(0.9,), stills=False, preview_px=0, smooth=False) -> StageConfig:
+def config(tmp_path, boxes=((8, 8, 32, 40),), scores=(0.9,), stills=False, preview_px=0, smooth=False, steady=True):
+    """Return the configuration of a stage with tiny models."""
     models = ModelConfig(
         finder=str(fixed_finder(tmp_path / "f.onnx", [list(b) for b in boxes], list(scores), (48, 48))),
         detector=str(drifting_detector(tmp_path / "d.onnx")),
@@ -23,7 +24,7 @@ def config(tmp_path, boxes=((8, 8, 32, 40),), scores=(0.9,), stills=False, previ
     run = RunConfig(
         SourceConfig("file", "x.mp4", stills=stills),
         models,
-        PoseConfig(smooth=smooth),
+        PoseConfig(smooth=smooth, steady=steady),
         OutputConfig(preview_px=preview_px),
     )
     return StageConfig("stage", "x:y", run)
@@ -105,6 +106,24 @@ def test_smoothing_rides_beside_the_raw_joints(tmp_path):
     second = lifter.handle(stage.handle(frame(1)))
     np.testing.assert_array_equal(first.xyz_smooth_m, first.xyz_m)
     assert not np.array_equal(second.xyz_smooth_m, second.xyz_m)
+
+
+def test_joints_are_steadied_by_default(tmp_path, monkeypatch):
+    noise = np.random.default_rng(0)
+    told = {}
+    for steady in (True, False):
+        stage = detect.make(config(tmp_path, steady=steady))
+        asis = stage.detector.detect
+
+        def shaken(*args, asis=asis):
+            xy, score = asis(*args)
+            xy[:] = np.linspace(10, 80, 34).reshape(17, 2) + noise.normal(0, 0.5, xy.shape)
+            return xy, np.full_like(score, 0.5)
+
+        monkeypatch.setattr(stage.detector, "detect", shaken)
+        xy = np.stack([stage.handle(frame(seq)).xy_px[0] for seq in range(30)])
+        told[steady] = np.abs(np.diff(xy, n=2, axis=0)).mean()
+    assert told[True] < 0.6 * told[False]
 
 
 @pytest.mark.parametrize("wh", [(1, 1), (3, 1), (7681, 4321)])

@@ -8,6 +8,7 @@ import numpy as np
 from engines.detector import Detector
 from engines.finder import Finder
 from engines.handover import HandoverEngine
+from engines.joint_filter import JointFilter
 from engines.lifter import Lifter
 from engines.ort import OrtEngine
 from engines.runtime import Engine, find_weights
@@ -26,8 +27,8 @@ SWITCH = {4: "finder-mnv2", 7: "detector-mnv2-tce64", 9: "lifter-tcn"}
 
 def stages(engines: dict[str, Engine]) -> tuple[DetectStage, LiftStage]:
     finder, detector, lifter = (engines[name] for name in sorted(engines, key=list(SWITCH.values()).index))
-    tracker = Tracker(TrackConfig(max_people=2))
-    detect = DetectStage(Finder(finder), Detector(detector), tracker, find_every_s=0.1, stills=False, preview_px=0)
+    networks, tracker = (Finder(finder), Detector(detector)), Tracker(TrackConfig(max_people=2))
+    detect = DetectStage(*networks, tracker, JointFilter(), find_every_s=0.1, stills=False, preview_px=0)
     return detect, LiftStage(Lifter(lifter), smoother=None, focal_px=None)
 
 

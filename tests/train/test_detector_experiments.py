@@ -90,6 +90,23 @@ def test_claims_compare_what_the_thesis_compares():
     assert not claims["TCE-ConvLSTM halves the jitter of single frames, clips"]
 
 
+def test_the_filter_is_judged_beside_its_raw_joints(toys, tmp_path, small):
+    tce.main(options(toys, tmp_path, "--part", "filter", "--only", "single frame"))
+    raw, steady = read(tmp_path / "r.json").rows
+    assert (raw["name"], steady["name"]) == ("single frame", "single frame, joints filtered")
+    assert steady["jitter torso, clips"] != raw["jitter torso, clips"]
+    assert steady["score seen, clips"] == raw["score seen, clips"]
+
+
+def test_claims_of_the_filter_need_calm_and_accuracy():
+    pck, jitter = "pck@0.2 torso, stills", "jitter torso, stills"
+    rows = [{"name": "single frame", pck: [0.5], jitter: [0.3]}]
+    rows.append({"name": "TCE-ConvLSTM, joints filtered", pck: [0.498], jitter: [0.14]})
+    assert all(c.holds for c in tce.claims("filter", rows))
+    rows[1] |= {pck: [0.49], jitter: [0.16]}
+    assert not any(c.holds for c in tce.claims("filter", rows))
+
+
 def test_the_renderer_experiment_gives_each_kind_its_data(toys, tmp_path, small):
     whole = DataChoice(toys, toys / "labels", toys / "rendered", True)
     assert renderer.data_of("real only", whole).note()[-1].startswith("LSPET")

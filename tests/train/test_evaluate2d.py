@@ -167,7 +167,7 @@ def test_the_command_writes_figures_and_pictures(tmp_path, monkeypatch, capsys):
     assert "left_wrist pck@0.2 box" in report["toys"]["posestream"]
     assert report["toys"]["reliability"]["posestream"][0]["cases"] > 0
     assert report["empty crops"]["ghosts"] == 0
-    assert set(report["toy sequences"]) == {"memory", "fresh"}
+    assert set(report["toy sequences"]) == {"memory", "fresh", "filtered"}
     names = {p.name for p in (tmp_path / "sheets").iterdir()}
     assert names == {"toys_overview.png", "toys_worst.png", "reliability.png"}
     assert "jitter torso" in capsys.readouterr().out

@@ -25,7 +25,7 @@ from train.experiments.detector_runs import (
     sequences_of,
 )
 from train.experiments.tables import HERE, Ordering, Table, mean, write
-from train.measure.sequences2d import Sequences, follow_with_model, measure_sequences
+from train.measure.sequences2d import Follow, Sequences, filtered, follow_with_model, measure_sequences
 from train.models.detector import Detector, DetectorConfig
 from train.models.memory import MemoryConfig
 from train.recipe2d import STAGES, train_stage
@@ -43,14 +43,18 @@ class Variant:
         erase: Chance of random erasing.
         frames: Length of a training sequence.
         judged_as: Changes of the memory's form for judging, by the name of the table's row; {} = as it was trained.
+        filtered: Whether to judge it also with the pipeline's filter of the joints behind it.
     """
 
     memory: MemoryConfig
     erase: float = ERASE
     frames: int = SHORT
     judged_as: tuple[tuple[str, tuple[tuple[str, object], ...]], ...] = (("", ()),)
+    filtered: bool = False
 
 
+FILTERED = ", joints filtered"
+EQUAL = 0.005  # PCK that differs by less counts as equal
 WINDOW = MemoryConfig(windowed=True)
 KINDS = {
     "single frame": MemoryConfig(aggregation="none"),
@@ -101,7 +105,12 @@ def strides() -> dict[str, Variant]:
     return out
 
 
-PARTS = {"variants": variants, "forms": forms, "neighbours": neighbours, "strides": strides}
+def with_filter() -> dict[str, Variant]:
+    """Single frames, the sum and the ConvLSTM, as they are and with `engines.joint_filter` behind them."""
+    return {name: Variant(KINDS[name], filtered=True) for name in ("single frame", "TCE-sum", "TCE-ConvLSTM")}
+
+
+PARTS = {"variants": variants, "filter": with_filter, "forms": forms, "neighbours": neighbours, "strides": strides}
 
 
 def judge(model: Detector, variant: Variant, sequences: dict[str, Sequences]) -> Figures:
@@ -110,8 +119,13 @@ def judge(model: Detector, variant: Variant, sequences: dict[str, Sequences]) ->
     for suffix, changes in variant.judged_as:
         follow = follow_with_model(model.in_form(**dict(changes)).eval())
         for kind, held in sequences.items():
-            for name, value in measure_sequences(held, follow).items():
-                figures[f"{suffix}|{name}, {kind}"] = value
+            found = follow(held.crops)
+            ways: dict[str, Follow] = {suffix: lambda _, found=found: found}
+            if variant.filtered:
+                ways[suffix + FILTERED] = filtered(ways[suffix])
+            for row, way in ways.items():
+                for name, value in measure_sequences(held, way).items():
+                    figures[f"{row}|{name}, {kind}"] = value
     return figures
 
 
@@ -142,6 +156,15 @@ def claims(part: str, rows: list[dict[str, object]]) -> list[Ordering]:
                 more(names[better], names[worse], pck)
             more(names[2], f"{names[2]}, no erasing", pck)
             more(names[0], names[2], jitter, 2.0, f"{names[2]} halves the jitter of single frames, {kind}")
+    if part == "filter":
+        best = "TCE-ConvLSTM" + FILTERED
+        for kind in ("stills", "clips"):
+            pck, jitter = f"pck@0.2 torso, {kind}", f"jitter torso, {kind}"
+            more("single frame", best, jitter, 2.0, f"{best}: less than half the jitter of single frames, {kind}")
+            a, b = value.get((best, pck)), value.get(("single frame", pck))
+            if a is not None and b is not None:
+                claim = f"{best}: no less {pck} than single frames, within half a point"
+                out.append(Ordering(claim, a > b - EQUAL, f"{a:.3f} and {b:.3f}"))
     return out
 
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from engines.detector import Detector
+from engines.joint_filter import FRAME_S, JointFilter
 from engines.skeletons import COCO17, H36M17, to_h36m17
 from train.data.people.boxes_augment import decode_rgb
 from train.data.people.boxes_backgrounds import Backgrounds
@@ -162,27 +163,49 @@ def steadiness(path: Path, detector: Detector, teacher: Teacher) -> dict[str, fl
 
     Returns:
         `shake`: mean second difference of the joints with score over 0.3 from frame to frame, in box heights, with
-        memory and without; `seen`: mean score; `away`: median distance from MoveNet's sure joints in box heights.
+        memory, without, and with memory and the filter of the joints; `seen`: mean score; `away`: median distance from
+        MoveNet's sure joints in box heights.
     """
     frames = read_frames(path)
     frames = frames[int(len(frames) * (1 - HELD_OUT_SHARE)) :]
     start = next((t for t, f in enumerate(frames) if find_person(teacher, f, None) is not None), None)
     if start is None:
         return {}
-    first, out = find_person(teacher, frames[start], None), dict[str, Any]()
+    first, out = find_person(teacher, frames[start], None), dict[str, float]()
     for kind, forget in MEMORY.items():
-        box, last, shakes, aways, scores = first, [], [], [], []
-        for image in frames[start:]:
-            xy, score = (a[0] for a in detector.detect(image, box[None], [kind], [kind] if forget or not last else ()))
-            scores.append(score.mean())
-            height = max(float((box[2:] - box[:2]).max()), 1.0)
-            theirs, sure = to_h36m17(*teacher.joints(image, box), COCO17)
-            aways.append((np.linalg.norm(xy - theirs, axis=-1) / height)[sure > 0.4])
-            last = [*last[-2:], xy]
-            if len(last) == 3:
-                shakes.append((np.linalg.norm(last[2] - 2 * last[1] + last[0], axis=-1) / height)[score > 0.3])
-            box = SETTLE * box + (1 - SETTLE) * joints_box(xy, score)
-        out[f"shake {kind}"] = float(np.concatenate(shakes).mean())
-        out[f"away {kind}"] = float(np.median(np.concatenate(aways)))
-        out[f"seen {kind}"] = float(np.mean(scores))
+        found = _followed(frames[start:], detector, first, forget)
+        theirs = [to_h36m17(*teacher.joints(f, b), COCO17) for f, b in zip(frames[start:], found.box, strict=True)]
+        away = np.stack([np.linalg.norm(xy - t, axis=-1) for xy, (t, _) in zip(found.xy, theirs, strict=True)])
+        sure = np.stack([s for _, s in theirs]) > 0.4
+        out[f"shake {kind}"] = _shake(found.xy, found)
+        out[f"away {kind}"] = float(np.median((away / found.height[:, None])[sure]))
+        out[f"seen {kind}"] = float(found.score.mean())
+        if not forget:
+            steadier = JointFilter()
+            pairs = enumerate(zip(found.xy, found.score, strict=True))
+            steady = np.concatenate([steadier.steady(xy[None], s[None], t * FRAME_S, [0]) for t, (xy, s) in pairs])
+            out["shake filtered"] = _shake(steady, found)
     return out
+
+
+class _Followed(NamedTuple):
+    """One person through T frames: xy (T, 17, 2), score (T, 17), boxes (T, 4), their longer sides (T,)."""
+
+    xy: Float
+    score: Float
+    box: Float
+    height: Float
+
+
+def _followed(frames: Sequence[Image], detector: Detector, box: Float, forget: bool) -> _Followed:
+    rows = []
+    for t, image in enumerate(frames):
+        xy, score = (a[0] for a in detector.detect(image, box[None], [0], [0] if forget or t == 0 else ()))
+        rows.append((xy, score, box, max(float((box[2:] - box[:2]).max()), 1.0)))
+        box = SETTLE * box + (1 - SETTLE) * joints_box(xy, score)
+    return _Followed(*(np.array(column, np.float32) for column in zip(*rows, strict=True)))
+
+
+def _shake(xy: Float, found: _Followed) -> float:
+    away = np.linalg.norm(np.diff(xy, n=2, axis=0), axis=-1) / found.height[2:, None]
+    return float(away[found.score[2:] > 0.3].mean())

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from engines.joint_filter import FRAME_S, JointFilter
 from engines.runtime import Engine
 from train.data.people.augment2d import AugmentConfig
 from train.data.people.people2d import StillSet, draw
@@ -125,6 +126,17 @@ def follow_with_model(model: Detector, batch: int = 4) -> Follow:
         return xy, score
 
     return follow
+
+
+def filtered(follow: Follow) -> Follow:
+    """Return the same with the pipeline's filter of the joints behind it, at 30 frames a second."""
+
+    def steadied(crops: npt.NDArray[np.uint8]) -> tuple[Float, Float]:
+        (xy, score), steadier, keys = follow(crops), JointFilter(), list(range(len(crops)))
+        frames = range(crops.shape[1])
+        return np.stack([steadier.steady(xy[:, t], score[:, t], t * FRAME_S, keys) for t in frames], 1), score
+
+    return steadied
 
 
 def measure_sequences(sequences: Sequences, follow: Follow) -> dict[str, float]:

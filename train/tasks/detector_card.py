@@ -63,22 +63,26 @@ def _people(sets: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _sequences(parts: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return what the memory is worth on sequences with truth."""
+    """Return what memory and filter are worth on sequences with truth."""
+    kinds = ("fresh", "memory", "filtered")
     rows = [
-        [name, figure, f"{value:.3f}", f"{part['fresh'][figure]:.3f}"]
+        [name, figure, *(f"{part[kind][figure]:.3f}" for kind in kinds)]
         for name, part in parts.items()
-        for figure, value in part["memory"].items()
+        for figure in part["memory"]
     ]
-    head = "With its memory, and with each frame taken as the first (torso lengths, frames, shares):\n\n"
-    return head + table(["sequences", "", "memory", "none"], rows) if rows else ""
+    head = (
+        "Each frame taken as the first, with the memory, and with the filter of the joints behind it "
+        "(`engines/joint_filter.py`; it leaves the scores alone), as runs have it; torso lengths, frames, shares:\n\n"
+    )
+    return head + table(["sequences", "", "alone", "memory", "memory, filter"], rows) if rows else ""
 
 
 def _clips(parts: Mapping[str, Mapping[str, float]]) -> str:
     """Return steadiness on real clips, in thousandths of the box."""
-    names = ("shake memory", "shake fresh", "away memory")
+    names = ("shake fresh", "shake memory", "shake filtered", "away memory")
     rows = [[clip, *(f"{1000 * part[n]:.1f}" for n in names)] for clip, part in parts.items()]
     head = "Last thirds of the clips, in thousandths of the person box:\n\n"
-    titles = ["clip", "shake with memory", "without", "distance from MoveNet's sure joints"]
+    titles = ["clip", "shake alone", "with memory", "with memory and filter", "distance from MoveNet's sure joints"]
     return head + table(titles, rows) if rows else ""
 
 

@@ -40,7 +40,7 @@ from train.measure.evaluate2d import (
     steadiness,
 )
 from train.measure.report2d import write_sheets
-from train.measure.sequences2d import Sequences, follow_with_engine, make_sequences, measure_sequences
+from train.measure.sequences2d import Sequences, filtered, follow_with_engine, make_sequences, measure_sequences
 from train.tasks.detector import NAME
 
 EXAMPLES = """examples:
@@ -134,6 +134,7 @@ def main(argv: list[str] | None = None) -> None:
     print_table("empty crops", {"posestream": report["empty crops"]})
     for name, sequences in sequences_of(args, detector.crop_wh).items():
         kinds = {kind: follow_with_engine(engine, forget) for kind, forget in MEMORY.items()}
+        kinds["filtered"] = filtered(kinds["memory"])
         report[name] = {kind: measure_sequences(sequences, follow) for kind, follow in kinds.items()}
         print_table(f"{name}: {len(sequences.crops)}", report[name])
     if not args.quick and teacher is not None:
