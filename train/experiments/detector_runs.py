@@ -19,6 +19,7 @@ from train.measure.sequences2d import Sequences, make_sequences
 from train.models.compact import CompactDetector
 from train.models.detector import Detector, DetectorConfig
 from train.models.family import build_detector
+from train.tasks.detector import read_start
 
 Figures = dict[str, float]
 
@@ -58,7 +59,7 @@ def begin(config: DetectorConfig, base: Path | None, data: Path, seed: int) -> D
 
     Args:
         config: Sizes; its kind of memory may differ from the base's.
-        base: A checkpoint of stage 1.
+        base: A checkpoint, or an exported .onnx file.
         data: The data folder, for MoveNet's weights.
         seed: Of the random weights.
     """
@@ -66,7 +67,7 @@ def begin(config: DetectorConfig, base: Path | None, data: Path, seed: int) -> D
     model = build_detector(config)
     if base is None:
         return model.load_pretrained(data / WEIGHTS) if isinstance(model, CompactDetector) else model
-    own, state = model.state_dict(), torch.load(base, map_location="cpu", weights_only=True)["model"]
+    own, (_, _, state) = model.state_dict(), read_start(base)
     model.load_state_dict({**own, **{k: v for k, v in state.items() if k in own and own[k].shape == v.shape}})
     return model
 
@@ -80,7 +81,7 @@ def add_options(parser: argparse.ArgumentParser, steps: int, batch: int) -> None
     parser.add_argument("--rendered", type=Path, help="folder of rendered shards to train on")
     parser.add_argument("--rendered-val", type=Path, help="folder of rendered clips to judge by (--split val)")
     parser.add_argument("--no-lspet", action="store_true")
-    parser.add_argument("--base", type=Path, help="best.pt of stage 1 that every run begins with (default: MoveNet)")
+    parser.add_argument("--base", type=Path, help="best.pt or .onnx that every run begins with (default: MoveNet)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--steps", type=int, default=steps, help="(default: %(default)s)")
     parser.add_argument("--batch", type=int, default=batch, help="sequences per step (default: %(default)s)")
