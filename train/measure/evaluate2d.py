@@ -26,6 +26,7 @@ from train.data.people.people2d import StillSet
 from train.data.people.teacher import Teacher
 from train.measure.calibrate import reliability
 from train.measure.metrics2d import GROUPS, LIMBS, calibration_error, errors, exchanged, pck, pck_by_joint, presence
+from train.measure.peers2d import mediapipe_joints, movenet_joints
 
 Float = npt.NDArray[np.float32]
 Image = npt.NDArray[np.uint8]
@@ -70,13 +71,17 @@ def coco_people(folder: Path, least: int = 6) -> Iterator[Person]:
         yield Person(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), box, xy, labelled > 0)
 
 
-def predict(people: list[Person], detector: Detector, teacher: Teacher | None) -> dict[str, tuple[Float, Float]]:
-    """Run both on every person: xy (N, 17, 2) and score (N, 17) by model name."""
+def predict(
+    people: list[Person], detector: Detector, teacher: Teacher | None, mediapipe: Path | None = None
+) -> dict[str, tuple[Float, Float]]:
+    """Run all on every person: xy (N, 17, 2) and score (N, 17) by model name; see `peers2d` for the others."""
     ours = [detector.detect(p.image, p.box[None], [number]) for number, p in enumerate(people)]
     found = {"posestream": (np.concatenate([o[0] for o in ours]), np.concatenate([o[1] for o in ours]))}
+    images, boxes = [p.image for p in people], [p.box for p in people]
     if teacher is not None:
-        theirs = [to_h36m17(*teacher.joints(p.image, p.box), COCO17) for p in people]
-        found["movenet"] = (np.stack([t[0] for t in theirs]), np.stack([t[1] for t in theirs]))
+        found["movenet"] = movenet_joints(images, boxes, teacher)
+    if mediapipe is not None:
+        found["mediapipe"] = mediapipe_joints(images, boxes, mediapipe)
     return found
 
 

@@ -24,6 +24,7 @@ PERCENT = (
     "detected",
     "score calibration error",
 )
+PEERS = {"movenet": "MoveNet", "mediapipe": "MediaPipe"}
 OTHERS = ("limbs pck@0.2 torso", "limbs pck@0.1 torso")  # what forms of other precision are compared by
 
 
@@ -53,8 +54,8 @@ def markdown(
 
 def _people(sets: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the figures on labelled people, each set's columns side by side."""
-    columns = [(name, model) for name, part in sets.items() for model in ("posestream", "movenet") if model in part]
-    heads = [f"{name} ({sets[name]['people']})" if model == "posestream" else "MoveNet" for name, model in columns]
+    columns = [(name, model) for name, part in sets.items() for model in ("posestream", *PEERS) if model in part]
+    heads = [PEERS.get(model, f"{name} ({sets[name]['people']})") for name, model in columns]
     rows = []
     for figure in PERCENT:
         cells = [sets[name][model].get(figure) for name, model in columns]

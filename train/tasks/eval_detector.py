@@ -2,7 +2,7 @@
 
 Held-out LSPET (sha1 of the file name), the free COCO pictures, any published set at hand; crops of empty pictures;
 sequences made from held-out LSPET and held-out rendered clips, with an occlusion of ten frames; for steadiness, the
-last thirds of the clips. MoveNet (float, one pass) gets a square of 1.25 x the box's longer side.
+last thirds of the clips. MoveNet (float, one pass) gets a square of 1.25 x the box's longer side, MediaPipe the same.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ EXAMPLES = """examples:
   python -m train.tasks.eval_detector
   python -m train.tasks.eval_detector --model ../detector/try.onnx --json eval.json --sheets ../detector/sheets
   python -m train.tasks.eval_detector --quick --no-movenet
+  python -m train.tasks.eval_detector --mediapipe ../mediapipe/bin/python   # a venv with mediapipe==0.10.21
   python -m train.tasks.eval_detector --set coco ../coco --rendered ../render/val_clips --json eval.json
 """
 
@@ -91,6 +92,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--people", type=int, help="at most so many of each set")
     p.add_argument("--quick", action="store_true", help="150 people of each set, 20 sequences, no clips, no times")
     p.add_argument("--no-movenet", action="store_true", help="without MoveNet beside it")
+    p.add_argument("--mediapipe", type=Path, metavar="PYTHON", help="also MediaPipe, in an environment that has it")
     return p
 
 
@@ -121,7 +123,7 @@ def main(argv: list[str] | None = None) -> None:
     report: dict[str, object] = {"model": engine.spec.name, "sha256": engine.sha256}
     curves: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     for name, people in people_of(args).items():
-        found = predict(people, detector, teacher)
+        found = predict(people, detector, teacher, args.mediapipe)
         report[name] = {**measure(people, found), "people": len(people), "reliability": reliability_of(people, found)}
         print_table(f"{name}: {len(people)} people", {model: report[name][model] for model in found})
         right, known = judged(people, found["posestream"][0])
