@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from engines.joint_filter import JointFilter
+from engines.skeletons import H36M17
 
 BODY = np.random.default_rng(0).uniform(0, 1, (17, 2)) * (120, 300) + (200, 100)  # a person of 300 px
 
@@ -81,3 +82,24 @@ def test_people_are_kept_apart_and_forgotten():
 def test_all_scores_zero_and_all_joints_in_one_place_do_no_harm():
     same = np.full((5, 17, 2), 50.0)
     np.testing.assert_allclose(filtered(same, np.zeros((5, 17))), same, atol=1e-3)
+
+
+def test_legs_found_exchanged_for_two_frames_stay_where_they_are():
+    truth, score = walking(60), np.full((60, 17), 0.8)
+    found = truth.copy()
+    for t in (30, 31):
+        found[t] = truth[t, [H36M17.mirror[j] if "knee" in n or "ankle" in n or "hip" in n else j
+                             for j, n in enumerate(H36M17.joints)]]  # fmt: skip
+    away = np.linalg.norm(filtered(found, score) - truth, axis=-1)
+    assert np.linalg.norm(found - truth, axis=-1)[30:32].max() > 40
+    assert away[30:].max() < 15
+
+
+def test_a_detector_that_insists_on_the_other_side_is_believed_at_once_and_wholly():
+    truth, score = np.repeat(BODY[None], 40, 0), np.full((40, 17), 0.8)
+    found = truth.copy()
+    found[10:] = truth[10:, list(H36M17.mirror)]
+    away = np.linalg.norm(filtered(found, score) - found, axis=-1)
+    between = (away > 10).any(1)
+    assert between[10:14].all(), "not for a frame or two"
+    assert not between[14:].any()
