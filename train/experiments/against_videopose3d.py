@@ -35,6 +35,8 @@ from train.experiments.videopose3d_data import (
 from train.experiments.videopose3d_runs import (
     INPUTS,
     METRICS,
+    SEQUENCES,
+    SHORT_FIRST,
     Budget,
     action_average,
     lift,
@@ -53,13 +55,14 @@ NAMES = {
     "theirs_in_ours": "its weights in our network",
     "ours": "our re-implementation",
     "shipped": "our shipped architecture",
+    "anew": "our shipped architecture, short sequences first, other detections each epoch",
     "recipe": "our shipped architecture, other bodies, limbs and detections each epoch as in its recipe",
     "weights": "the shipped lifter-tcn itself (all training clips, random cameras, long training)",
 }
 
-RUNS = ["theirs", "theirs_equal", "ours", "shipped", "recipe", "weights"]
+RUNS = ["theirs", "theirs_equal", "ours", "shipped", "anew", "recipe", "weights"]
 THEIRS = ("theirs", "theirs_equal")
-RAYS = ("shipped", "recipe", "weights")
+RAYS = ("shipped", "anew", "recipe", "weights")
 MPJPE, FLIP = "MPJPE mm", "MPJPE mm, test-time flip"
 Facts = dict[str, float | str]
 
@@ -120,10 +123,10 @@ def one_run(who: str, kind: str, seed: int, args: argparse.Namespace, budget: Bu
         def tracks_of_epoch(epoch: int) -> list[Track]:
             if who == "shipped" or epoch == 0:
                 return train
-            people = others(filmed_clips.train, 1000 + epoch)
+            people = filmed_clips.train if who == "anew" else others(filmed_clips.train, 1000 + epoch)
             return ray_tracks(people if kind == "truth" else detected_anew(people, 1000 + epoch))
 
-        model = train_shipped(budget, tracks_of_epoch, seed, work)
+        model = train_shipped(budget, tracks_of_epoch, seed, work, SHORT_FIRST if who == "anew" else SEQUENCES)
         found = errors(lambda t, f: lift(model, t, budget.fps, f), val)
     facts |= {"minutes": (time.monotonic() - began) / 60, "parameters": sum(p.numel() for p in model.parameters())}
     save(out, who, kind, seed, found, facts)

@@ -34,8 +34,8 @@ VARIANTS = {
 COLUMNS = {"MPJPE mm": "mpjpe_mm", "P-MPJPE mm": "p_mpjpe_mm", "N-MPJPE mm": "n_mpjpe_mm"}
 WHY_NOT_BONES = (  # seen in the logs: at 5 % the term kept the labelled poses 107 instead of 90 mm off in training
     "the absolute difference pulls as hard at 1 mm as at 50 mm, in batches this small after the chance of who is in "
-    "them and against the pose loss (the paper's are 16 times larger); squared, as in the paper, the term does no harm: "
-    "see those rows"
+    "them and against the pose loss (the paper's are 16 times larger); squared, as in the paper, the term does no "
+    "harm: see those rows"
 )
 WHOLE_DECAY = 0.95**80  # of the learning rate over all epochs, as in the paper
 Rows = dict[str, dict[str, list[float]]]

@@ -30,6 +30,7 @@ METRICS = {
 }
 WHOLE_DECAY = 0.95**80  # of the learning rate over all epochs, as in the paper
 SEQUENCES = (16, 64, 32, 120)  # frames of the shipped architecture's sequences, epoch by epoch
+SHORT_FIRST = (4, 8, 16, 32, 8, 64, 16, 120)  # the same, as its recipe goes: from many people to long stretches
 
 
 @dataclass(frozen=True)
@@ -163,7 +164,13 @@ def shipped_network(parameters: int) -> nn.Module:
     return make(width=width)
 
 
-def train_shipped(budget: Budget, tracks_of_epoch: Callable[[int], Sequence[Track]], seed: int, out: Path) -> nn.Module:
+def train_shipped(
+    budget: Budget,
+    tracks_of_epoch: Callable[[int], Sequence[Track]],
+    seed: int,
+    out: Path,
+    lengths: Sequence[int] = SEQUENCES,
+) -> nn.Module:
     """Train the shipped architecture with its own losses, on whole sequences, for as many epochs and targets."""
     from train.tasks.lifter import losses
 
@@ -171,7 +178,7 @@ def train_shipped(budget: Budget, tracks_of_epoch: Callable[[int], Sequence[Trac
     model = shipped_network(sum(p.numel() for p in VideoPose(KERNELS[243], True, budget.channels).parameters()))
 
     def epoch_batches(epoch: int) -> Iterator[Batch]:
-        source, length = Windows(tracks_of_epoch(epoch), 1, 0), SEQUENCES[epoch % len(SEQUENCES)]
+        source, length = Windows(tracks_of_epoch(epoch), 1, 0), lengths[epoch % len(lengths)]
         rng = np.random.default_rng([seed, epoch])
         for batch in source.epoch(rng, max(1, budget.batch_shipped // length), length, flip="both"):
             dt_s = torch.full(batch["score"].shape[:2], 1 / budget.fps)
