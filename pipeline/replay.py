@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from engines.joint_filter import JointFilterConfig
 from engines.runtime import find_weights
 from pipeline.config import PICTURE_SUFFIXES, ModelConfig, Policy, PoseConfig, RunConfig, SourceConfig
 from pipeline.errors import PipelineError, SourceError, UsageError
@@ -22,6 +23,7 @@ from pipeline.record import PART, load_results
 from pipeline.run import source_of
 from pipeline.summary import Summary
 from pipeline.terminal import Terminal
+from pipeline.track import TrackConfig
 
 _SAMPLE_BYTES = 1 << 20
 
@@ -121,7 +123,8 @@ def fingerprint(source: SourceConfig, models: ModelConfig, pose: PoseConfig) -> 
         SourceError: If the input cannot be read.
     """
     path = Path(source.target.removeprefix("file://"))
-    digest = hashlib.sha256(json.dumps([source.kind, source.stills, asdict(pose), models.backend]).encode())
+    tuned = [asdict(TrackConfig()), asdict(JointFilterConfig())]  # as much part of the result as a model's weights
+    digest = hashlib.sha256(json.dumps([source.kind, source.stills, asdict(pose), models.backend, tuned]).encode())
     try:
         for file in _files(path):
             with file.open("rb") as content:
