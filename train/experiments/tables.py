@@ -17,6 +17,7 @@ from engines.marked import replace_part
 
 HERE = Path(__file__).parent
 PART = "tables"
+BESIDE = "jitter"
 LABEL_WIDTH = 44  # characters
 Cell = float | int | str | None | list[float]
 
@@ -130,27 +131,33 @@ def section(table: Table, name: str, pictures: Sequence[str] = ()) -> str:
 
 
 def plot(table: Table, path: Path) -> bool:
-    """Draw a table's first numeric column as horizontal bars with the seeds as dots; False if it has none."""
-    column = next((c for c in table.columns if any(math.isfinite(mean(r.get(c))) for r in table.rows)), None)
-    rows = [r for r in table.rows if column and math.isfinite(mean(r.get(column)))]
-    if column is None or len(rows) < 2:
+    """Draw a table's first numeric column as horizontal bars with the seeds as dots; False if it has none.
+
+    Beside it the first column of jitter, where there is one.
+    """
+    numeric = [c for c in table.columns if any(math.isfinite(mean(r.get(c))) for r in table.rows)]
+    rows = [r for r in table.rows if numeric and math.isfinite(mean(r.get(numeric[0])))]
+    if len(rows) < 2:
         return False
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
+    drawn = numeric[:1] + [c for c in numeric[1:] if c.startswith(BESIDE)][:1]
     names = [textwrap.fill(r["name"].replace("*", ""), LABEL_WIDTH) for r in rows]
     lines = sum(max(2, 1 + name.count("\n")) for name in names)
-    figure, axes = plt.subplots(figsize=(8, 0.7 + 0.17 * lines), layout="constrained")
-    axes.barh(range(len(rows)), [mean(r[column]) for r in rows], color="#9db8d2", height=0.7)
-    for at, row in enumerate(rows):
-        seeds = row[column] if isinstance(row[column], list) else []
-        axes.plot(seeds, [at] * len(seeds), "o", color="#1f3b57", markersize=3)
-    axes.set_yticks(range(len(rows)), names, fontsize=9)
-    axes.invert_yaxis()
-    axes.set_xlabel(column)
-    axes.spines[["top", "right"]].set_visible(False)
+    size = (8 if len(drawn) == 1 else 11, 0.7 + 0.17 * lines)
+    figure, panels = plt.subplots(1, len(drawn), figsize=size, layout="constrained", sharey=True, squeeze=False)
+    for axes, column in zip(panels[0], drawn, strict=True):
+        axes.barh(range(len(rows)), [mean(r.get(column)) for r in rows], color="#9db8d2", height=0.7)
+        for at, row in enumerate(rows):
+            seeds = row[column] if isinstance(row.get(column), list) else []
+            axes.plot(seeds, [at] * len(seeds), "o", color="#1f3b57", markersize=3)
+        axes.set_xlabel(column)
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[0][0].set_yticks(range(len(rows)), names, fontsize=9)
+    panels[0][0].invert_yaxis()
     figure.savefig(path, dpi=110, metadata={"Software": None})
     plt.close(figure)
     return True
