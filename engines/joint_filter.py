@@ -110,7 +110,7 @@ class JointFilter:
         Returns:
             (P, 17, 2) pixels, a new array; a person's first frame is as it was found.
         """
-        before = {} if len(reset) == len(keys) else self._memory
+        before = self._memory
         found = xy_px[..., 0] + 1j * xy_px[..., 1].astype(np.float64)
         self._memory = {
             key: self._step(None if key in reset else before.get(key), z, s.astype(np.float64), time_s)
