@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 
 from engines.detector import Detector
-from engines.joint_filter import FRAME_S, JointFilter
 from engines.skeletons import COCO17, H36M17, to_h36m17
 from train.data.people.boxes_augment import decode_rgb
 from train.data.people.boxes_backgrounds import Backgrounds
@@ -27,6 +26,7 @@ from train.data.people.teacher import Teacher
 from train.measure.calibrate import reliability
 from train.measure.metrics2d import GROUPS, LIMBS, calibration_error, errors, exchanged, pck, pck_by_joint, presence
 from train.measure.peers2d import mediapipe_joints, movenet_joints
+from train.measure.sequences2d import steadied
 
 Float = npt.NDArray[np.float32]
 Image = npt.NDArray[np.uint8]
@@ -179,17 +179,13 @@ def steadiness(path: Path, detector: Detector, teacher: Teacher) -> dict[str, fl
     first, out = find_person(teacher, frames[start], None), dict[str, float]()
     for kind, forget in MEMORY.items():
         found = _followed(frames[start:], detector, first, forget)
-        theirs = [to_h36m17(*teacher.joints(f, b), COCO17) for f, b in zip(frames[start:], found.box, strict=True)]
-        away = np.stack([np.linalg.norm(xy - t, axis=-1) for xy, (t, _) in zip(found.xy, theirs, strict=True)])
-        sure = np.stack([s for _, s in theirs]) > 0.4
+        theirs, sure = movenet_joints(frames[start:], found.box, teacher)
+        away = np.linalg.norm(found.xy - theirs, axis=-1) / found.height[:, None]
         out[f"shake {kind}"] = _shake(found.xy, found)
-        out[f"away {kind}"] = float(np.median((away / found.height[:, None])[sure]))
+        out[f"away {kind}"] = float(np.median(away[sure > 0.4]))
         out[f"seen {kind}"] = float(found.score.mean())
         if not forget:
-            steadier = JointFilter()
-            pairs = enumerate(zip(found.xy, found.score, strict=True))
-            steady = np.concatenate([steadier.steady(xy[None], s[None], t * FRAME_S, [0]) for t, (xy, s) in pairs])
-            out["shake filtered"] = _shake(steady, found)
+            out["shake filtered"] = _shake(steadied(found.xy[None], found.score[None])[0], found)
     return out
 
 

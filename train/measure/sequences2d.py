@@ -128,15 +128,21 @@ def follow_with_model(model: Detector, batch: int = 4) -> Follow:
     return follow
 
 
+def steadied(xy: Float, score: Float) -> Float:
+    """Put joints (N, T, 17, 2) with scores (N, T, 17) through the pipeline's filter, at 30 frames a second."""
+    joint_filter, keys = JointFilter(), list(range(len(xy)))
+    frames = range(xy.shape[1])
+    return np.stack([joint_filter.steady(xy[:, t], score[:, t], t * FRAME_S, keys) for t in frames], 1)
+
+
 def filtered(follow: Follow) -> Follow:
-    """Return the same with the pipeline's filter of the joints behind it, at 30 frames a second."""
+    """Return the same with the pipeline's filter of the joints behind it."""
 
-    def steadied(crops: npt.NDArray[np.uint8]) -> tuple[Float, Float]:
-        (xy, score), steadier, keys = follow(crops), JointFilter(), list(range(len(crops)))
-        frames = range(crops.shape[1])
-        return np.stack([steadier.steady(xy[:, t], score[:, t], t * FRAME_S, keys) for t in frames], 1), score
+    def with_filter(crops: npt.NDArray[np.uint8]) -> tuple[Float, Float]:
+        xy, score = follow(crops)
+        return steadied(xy, score), score
 
-    return steadied
+    return with_filter
 
 
 def measure_sequences(sequences: Sequences, follow: Follow) -> dict[str, float]:
