@@ -41,7 +41,8 @@ class Stage:
         encoder_scale: Of the encoder's rate; 0 = frozen.
         path_scale: Of the rate of MoveNet's feature path and heatmap head.
         shares: Of photographs, video, rendered people and nobody in a batch.
-        calm: Factor on the chance of unusual crops: any angle, half bodies, occluders, far too large or small.
+        calm: Factor on how unusual crops are: any angle, tilted, occluded, far too large or small. Half bodies are not
+            unusual: a webcam sees them.
         erase: Chance of random erasing.
         liveliness: Of perspective and of light in sequences; see AugmentConfig.
     """
@@ -59,13 +60,13 @@ class Stage:
 
     def augmented(self, was: AugmentConfig, crop_wh: tuple[int, int]) -> AugmentConfig:
         """Return how this stage augments a set, for a network that takes crops of that size."""
-        chances = {key: getattr(was, key) * self.calm for key in ("any_angle", "half_body", "occlude", "scale", "tilt")}
+        chances = {key: getattr(was, key) * self.calm for key in ("any_angle", "occlude", "scale", "tilt")}
         extra = {"erase": self.erase, "perspective": self.liveliness, "flicker": self.liveliness}
         return replace(was, crop_wh=crop_wh, **chances, **extra)
 
 
 STAGES = {
-    1: Stage(1760, 1, 32, 8e-4, 0.25, 0.5, (0.55, 0.15, 0.22, 0.08)),
+    1: Stage(6500, 1, 64, 6e-4, 0.4, 0.5, (0.55, 0.13, 0.25, 0.07), calm=0.4),
     2: Stage(330, 5, 8, 8e-4, 0.0, 0.2, (0.46, 0.20, 0.26, 0.08), calm=0.6, liveliness=1.0),
 }
 
@@ -176,7 +177,7 @@ def train_stage(
     config = model.config
     told = {
         "network": network_facts(config), "loss": loss, "steps": stage.steps, "frames": stage.frames,
-        "batch": stage.batch, "data": choice.note(),
+        "batch": stage.batch, "calm": stage.calm, "shares": list(stage.shares), "data": choice.note(),
     }  # fmt: skip
     done = steps_done(out)
     write_provenance(out, {**(facts or {}), **told}, done)

@@ -23,6 +23,8 @@ from train.models.streaming import CROP_SCALE
 from train.recipe2d import STAGES, train_stage
 
 KINDS = ("real only", "rendered only", "both")
+AS_RECORDED = {"lr": 8e-4, "encoder_scale": 0.25, "shares": (0.55, 0.15, 0.22, 0.08), "calm": 1.0}
+"""The first stage of when the table was made; the recipe has learnt since."""
 FIGURES = ("limbs pck@0.2 torso", "limbs pck@0.1 torso", "limbs pck@0.2 box", "left/right exchanged")
 
 
@@ -91,7 +93,7 @@ def _run(kind: str, args: argparse.Namespace, budget: Budget, people: dict[str, 
 
     def make() -> Figures:
         model = begin(DetectorConfig(), args.base, args.data, seed).to(args.device)
-        stage = replace(STAGES[1], steps=budget.steps, batch=budget.batch)
+        stage = replace(STAGES[1], steps=budget.steps, batch=budget.batch, **AS_RECORDED)
         return judge(train_stage(model, stage, data_of(kind, choice_of(args)), out, seed).eval(), people)
 
     return once(out / "figures.json", make)
