@@ -26,6 +26,8 @@ LEGEND = (
     "mm; MPJVE mm/frame and mm/s, still: of a person who never moves; accel, jitter mm/frame^2;\n"
     "bones: error of length, SD over a clip; root: median error, share of the depth"
 )
+STEADY_LIMB_SD_MM, CALM_JITTER_MM = 5.0, 1.0
+"""A clip is steady if no limb's length has a larger SD, calm if its jitter is at most so much above the truth's."""
 TRUTH = ("xyz_m", "root_m", "action", "subject")
 """Arrays of `Truth` by name."""
 _SHARES = ("pck_150mm", "auc", "limb_ratio_error", "root_error_share")
@@ -85,8 +87,9 @@ def score(xyz_m: Float, root_m: Float, truth: Truth, tracks: Tracks) -> dict[str
 
     Returns:
         "rows", "clips", the figures of COLUMNS, "per_joint_mm", "per_bone_sd_mm" (mean over clips of the standard
-        deviation over a clip), "per_limb_worst_sd_mm" (its 95th percentile over clips), and where known
-        "per_action", "per_subject": the figures of COLUMNS by name.
+        deviation over a clip), "per_limb_worst_sd_mm" (its largest over clips), "unsteady_clips" and "restless_clips"
+        (how many are not steady and not calm, see STEADY_LIMB_SD_MM), and where known "per_action", "per_subject": the
+        figures of COLUMNS by name.
     """
     spans = tracks.spans()
     sds = _bone_sds_mm(xyz_m, spans)
@@ -94,8 +97,12 @@ def score(xyz_m: Float, root_m: Float, truth: Truth, tracks: Tracks) -> dict[str
     errors = metrics3d.joint_errors_mm(xyz_m, truth.xyz_m)
     report["per_joint_mm"] = _known(dict(zip(H36M17.joints, errors, strict=True)))
     report["per_bone_sd_mm"] = _known(dict(zip(bones3d.BONES, metrics3d.mean_over(sds, 0), strict=True)))
-    worst = np.percentile(sds, 95, 0) if len(sds) else np.full(16, np.nan)
-    report["per_limb_worst_sd_mm"] = _known({n: worst[bones3d.BONES.index(n)] for n in bones3d.LIMBS})
+    limbs = sds[:, [bones3d.BONES.index(n) for n in bones3d.LIMBS]]
+    worst = limbs.max(0) if len(limbs) else np.full(len(bones3d.LIMBS), np.nan)
+    report["per_limb_worst_sd_mm"] = _known(dict(zip(bones3d.LIMBS, worst, strict=True)))
+    report["unsteady_clips"] = int((limbs.max(1) > STEADY_LIMB_SD_MM).sum())
+    jitters = np.array([[metrics3d.jitter_mm(p[s]) for p in (xyz_m, truth.xyz_m)] for s in spans]).reshape(-1, 2)
+    report["restless_clips"] = int((jitters[:, 0] > jitters[:, 1] + CALM_JITTER_MM).sum())
     for what, names in (("per_action", truth.action), ("per_subject", truth.subject)):
         if names is not None:
             report[what] = {

@@ -44,6 +44,7 @@ class Stage:
         calm: Factor on how unusual crops are: any angle, tilted, occluded, far too large or small. Half bodies are not
             unusual: a webcam sees them.
         erase: Chance of random erasing.
+        cut: Chance that the picture ends on the person.
         liveliness: Of perspective and of light in sequences; see AugmentConfig.
     """
 
@@ -56,12 +57,13 @@ class Stage:
     shares: tuple[float, float, float, float]
     calm: float = 1.0
     erase: float = 0.3
+    cut: float = 0.15
     liveliness: float = 0.5
 
     def augmented(self, was: AugmentConfig, crop_wh: tuple[int, int]) -> AugmentConfig:
         """Return how this stage augments a set, for a network that takes crops of that size."""
         chances = {key: getattr(was, key) * self.calm for key in ("any_angle", "occlude", "scale", "tilt")}
-        extra = {"erase": self.erase, "perspective": self.liveliness, "flicker": self.liveliness}
+        extra = {"erase": self.erase, "cut": self.cut, "perspective": self.liveliness, "flicker": self.liveliness}
         return replace(was, crop_wh=crop_wh, **chances, **extra)
 
 

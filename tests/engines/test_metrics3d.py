@@ -168,6 +168,26 @@ def test_no_difference_in_time_reaches_from_clip_to_clip() -> None:
     assert "root" not in table
 
 
+def test_clips_with_a_limb_that_breathes_or_a_pose_that_shakes_are_counted() -> None:
+    rng = np.random.default_rng(0)
+    still = np.repeat(rng.normal(0, 0.3, (1, 17, 3)), 30, 0).astype(np.float32)
+    breathing, shaking = still.copy(), still.copy()
+    wrist, elbow = H36M17.index("left_wrist"), H36M17.index("left_elbow")
+    forearm = still[0, wrist] - still[0, elbow]
+    breathing[:, wrist] += forearm / np.linalg.norm(forearm) * np.linspace(0, 0.03, 30, dtype=np.float32)[:, None]
+    shaking[::2] += np.float32(0.005) * (np.arange(17) > 0)[:, None]
+    clips = [still, breathing, shaking]
+    tracks = Tracks(
+        np.zeros((90, 17, 2), np.float32), np.ones((90, 17), np.float32), np.tile(np.arange(30) / 30, 3),
+        np.repeat(np.arange(3), 30), np.full((3, 2), 500), np.full(3, 500.0),
+    )  # fmt: skip
+    truth = score3d.Truth(np.tile(still, (3, 1, 1)))
+    found = score3d.score(np.concatenate(clips), np.zeros((90, 3), np.float32), truth, tracks)
+    assert (found["unsteady_clips"], found["restless_clips"]) == (1, 1)
+    assert found["per_limb_worst_sd_mm"]["left forearm"] == pytest.approx(np.std(np.linspace(0, 30, 30)), rel=1e-3)
+    assert found["per_limb_worst_sd_mm"]["right forearm"] < 0.01
+
+
 def test_the_truth_is_checked_and_brought_to_the_pelvis() -> None:
     tracks, poses = two_clips()
     raw = {"xyz_m": poses + np.array([1, 2, 3]), "root_m": np.ones((8, 3))}

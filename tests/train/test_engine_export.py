@@ -116,6 +116,9 @@ def test_a_shipped_file_exported_again_computes_the_same(name, tmp_path):
     if [s.shape for s in made.spec.states] != [s.shape for s in spec.states]:
         pytest.skip("the shipped file is of an older form of this network")
     assert main([str(shipped), "--model", name, "--out", str(out)]) == 0
+    told = read_model(out).spec.provenance
+    assert told["data"] == spec.provenance["data"], "credits and licences go with the weights"
+    assert told["checkpoint"] == shipped.name
     from engines.ort import OrtEngine
     from engines.parity import compare, recorded_frames
 

@@ -15,6 +15,7 @@ TEXT = f"# Cards\n\n<!-- {PART}: begin -->\nold\n<!-- {PART}: end -->\n\nafter\n
 
 def report() -> dict:
     row = {key: 1.25 for key, _ in COLUMNS.values()} | {"fps": 30, "joints_2d": "truth", "missing": 0.1}
+    row |= {"per_limb_worst_sd_mm": {"left thigh": 2.0, "right thigh": 4.31}, "unsteady_clips": 3}
     gap = {f"first_{n}_{kind}": 60.0 for n in (1, 10) for kind in ("mm", "without_gap_mm")}
     return {
         "model": {"name": "lifter-toy"},
@@ -38,6 +39,7 @@ def test_figures_take_the_place_of_the_old_ones(tmp_path: Path) -> None:
     assert text.endswith("after\n")
     assert "old" not in text
     assert text.count("| lifter-toy | 30 | truth | 1.2 |") == 1
+    assert text.count(" | 4.3 | 3 |") == 2
     assert "| lifter-toy | 3 | truth | 60.0 (60.0) | 60.0 (60.0) |" in text
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from engines.bones3d import bone_length_sd_mm
 from engines.lifter import Lifter
 from engines.runtime import Engine, find_weights, open_engine
 from engines.score3d import score
@@ -46,6 +47,21 @@ def test_unseen_joints_change_nothing_in_the_file(engine: Engine) -> None:
     np.testing.assert_array_equal(out["xyz_m"][0], out["xyz_m"][1])
     assert (out["xyz_m"][:, 0] == 0).all()
     assert (out["root_m"][:, 2] > 0).all()
+
+
+def test_no_bone_of_the_default_wanders_even_where_the_joints_are_nonsense() -> None:
+    rng, engine = np.random.default_rng(0), open_engine("lifter-tcn", "ort", threads=1)
+    frames = 120
+    joints = rng.normal(0, 0.2, (frames, 17, 2)).astype(np.float32)
+    out = [
+        engine.run(
+            {"xy": joints[t : t + 1], "score": np.ones((1, 17), np.float32), "dt_s": np.float32([t > 0]) / 30},
+            ["a"], ["a"] if t == 0 else [],
+        )["xyz_m"][0]
+        for t in range(frames)
+    ]  # fmt: skip
+    engine.close()
+    assert 0 < bone_length_sd_mm(np.stack(out)).max() < 5
 
 
 @pytest.mark.skipif(not (data_root() / "mocap" / "motion.npz").exists(), reason="the motion pack is not here")

@@ -10,8 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from engines.errors import EngineError
+from engines.modelfile import read_model
 from engines.spec import EngineSpec
 from train.deliver.export import read_weights
+from train.loop.provenance import read_provenance
 from train.models.family import FAMILY, build_detector
 from train.models.finder import INPUT_WH, Finder, FinderGraph
 from train.models.lifter_io import lifter_spec
@@ -47,6 +49,15 @@ def names() -> list[str]:
     from train.tasks.lifter import MODELS
 
     return sorted([*(DETECTOR + n for n in FAMILY), *(LIFTER + n for n in MODELS), FINDER])
+
+
+def origin(checkpoint: Path) -> dict[str, Any]:
+    """Return what is known of where weights come from: data, licences, recipe.
+
+    Raises:
+        EngineError: If an .onnx file cannot be read or is none of ours.
+    """
+    return read_model(checkpoint).spec.provenance if checkpoint.suffix == ".onnx" else read_provenance(checkpoint)
 
 
 def load(name: str, checkpoint: Path | None, provenance: dict[str, Any]) -> Exportable:

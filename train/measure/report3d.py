@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from engines.bones3d import LIMBS
-from engines.score3d import LEGEND, Truth, lines
+from engines.score3d import CALM_JITTER_MM, LEGEND, STEADY_LIMB_SD_MM, Truth, lines
 from engines.skeletons import H36M17
 from engines.tracks import Tracks
 from train.data.motion.mocap import Float
@@ -62,11 +62,15 @@ def _joints(rows: list[Mapping[str, Any]]) -> list[str]:
 
 
 def _limbs(rows: list[Mapping[str, Any]]) -> list[str]:
-    out = [f"{'SD over a clip, mm':18}" + "".join(f"{r['joints_2d']:>16}{'19 of 20':>10}" for r in rows)]
+    out = [f"{'SD over a clip, mm':18}" + "".join(f"{r['joints_2d']:>16}{'worst clip':>12}" for r in rows)]
     for limb in LIMBS:
         sds = ((r["per_bone_sd_mm"].get(limb, np.nan), r["per_limb_worst_sd_mm"].get(limb, np.nan)) for r in rows)
-        out.append(f"{limb:18}" + "".join(f"{sd:16.1f}{worst:10.1f}" for sd, worst in sds))
-    return out
+        out.append(f"{limb:18}" + "".join(f"{sd:16.1f}{worst:12.1f}" for sd, worst in sds))
+    return out + [
+        f"{r['joints_2d']}: a limb over {STEADY_LIMB_SD_MM:g} mm in {r['unsteady_clips']} of {r['clips']} clips, "
+        f"jitter more than {CALM_JITTER_MM:g} mm/frame^2 above the truth's in {r['restless_clips']}"
+        for r in rows
+    ]
 
 
 def _steps(rows: list[Mapping[str, Any]]) -> list[str]:

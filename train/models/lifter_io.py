@@ -234,7 +234,7 @@ class Lifter(nn.Module, ABC):
         xyz_m, root_m = to_metres(output[..., :OUTPUTS], view)
         if not self.settles:
             return xyz_m, root_m
-        return settle_sequence(_joints_and_root(xyz_m, root_m), read_advice(output[..., OUTPUTS:], dt_s))
+        return settle_sequence(_joints_and_root(xyz_m, root_m), read_advice(output[..., OUTPUTS:], dt_s), dt_s)
 
     def forward(self, xy: Tensor, score: Tensor, dt_s: Tensor, keep: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
         """Lift one frame: P people, states as in `states`; return xyz_m, root_m and the new states."""
@@ -249,7 +249,7 @@ class Lifter(nn.Module, ABC):
         if not self.settles:
             return (xyz_m, root_m, *new)
         advice = read_advice(output[..., OUTPUTS:], dt_s)
-        xyz_m, root_m, *settled = settle_step(_joints_and_root(xyz_m, root_m), advice, keep, *states[count:])
+        xyz_m, root_m, *settled = settle_step(_joints_and_root(xyz_m, root_m), advice, dt_s, keep, *states[count:])
         return (xyz_m, root_m, *new, *settled)
 
 

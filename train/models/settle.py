@@ -4,9 +4,13 @@ The filter is a Kalman filter whose gains and predictions a network gives (compa
 where a formula does): each joint moves on by a predicted step and is then drawn to the pose found in this frame, far
 where the frame is sure and little where it is not. It takes the shiver out of the pose without a fixed lag.
 
-The bones: the network says in every frame how long it takes the body's bones to be (left and right alike); the
-running mean of that over the person's history gives the lengths, and only the directions of the bones are taken from
-the filtered pose. A skeleton then neither breathes nor stretches.
+The bones: the network says in every frame how long it takes the body's bones to be (left and right alike); a mean of
+that over the person's history gives the lengths, and only the directions of the bones are taken from the filtered
+pose. The mean is a slow one: the first frame counts for a second of them, and no later frame pulls as if it were more
+than 8 mm off (Huber, "Robust Estimation of a Location Parameter", 1964). A bone then moves by less than 8 / (1 + t)
+mm/s, its standard deviation over any clip of up to 10 s is below 5 mm, and a skeleton neither breathes nor stretches.
+A plain mean was 0.1 mm (true 2D joints) to 0.5 mm (detected ones) better in MPJPE on the val people, and let a limb
+wander by up to 16 mm in a third of the clips: what it learned after the first frame was no nearer the true lengths.
 """
 
 from __future__ import annotations
@@ -30,7 +34,10 @@ TYPICAL_BONE_M = (
 SETTLE_OUTPUTS = OTHERS * 3 + 3 + OTHERS + 1 + OTHERS  # steps of joints and root, gains of both, bone lengths
 STEP_M = 0.1  # one unit of a predicted step, metres per 1/30 s
 ROOT_STEP_M = 0.2
-LONGEST_MEMORY = 600.0  # frames that a bone's running mean counts at most
+FIRST_COUNTS_S = 1.0  # how many seconds of frames a person's first one counts for in the mean of their bones
+MEMORY_S = 20.0  # that this mean counts at most
+FRAME_COUNTS_S = 0.1  # that one frame counts at most, however long nobody was seen before it
+PULL_M = 0.008  # a frame pulls as if it were no further off than this
 # a bone is its far joint less its near one; a joint is the sum of the bones from the pelvis to it
 FROM_PARENT = np.eye(OTHERS, dtype=np.float32)
 ALONG_CHAIN = np.zeros((JOINTS, OTHERS), np.float32)
@@ -72,26 +79,27 @@ def read_advice(output: Tensor, dt_s: Tensor) -> Advice:
 
 
 def settle_states() -> tuple[StateSpec, ...]:
-    """Return the states of the step: the last filtered joints with the root, bone lengths, and frames they count."""
+    """Return the states of the step: the last filtered joints with the root, bone lengths, and seconds they count."""
     return (
         StateSpec("placed", "placed_out", (PEOPLE, JOINTS, 3), "float32"),
         StateSpec("bone_m", "bone_m_out", (PEOPLE, OTHERS), "float32"),
-        StateSpec("bone_frames", "bone_frames_out", (PEOPLE, 1), "float32"),
+        StateSpec("bone_s", "bone_s_out", (PEOPLE, 1), "float32"),
     )
 
 
 def settle_step(
-    found: Tensor, advice: Advice, keep: Tensor, placed: Tensor, bone_m: Tensor, bone_frames: Tensor
+    found: Tensor, advice: Advice, dt_s: Tensor, keep: Tensor, placed: Tensor, bone_m: Tensor, bone_s: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Settle one frame.
 
     Args:
         found: (P, 17, 3) metres, camera axes: the 16 joints about the pelvis found in this frame, then the root.
         advice: Of this frame.
+        dt_s: (P,) seconds since the person's last frame.
         keep: (P,) 0 where the states are to be forgotten.
         placed: State (P, 17, 3), the last filtered joints and root.
-        bone_m: State (P, 16), the running mean of the bone lengths.
-        bone_frames: State (P, 1), how many frames that mean counts.
+        bone_m: State (P, 16), the mean of the bone lengths.
+        bone_s: State (P, 1), how many seconds that mean counts.
 
     Returns:
         xyz_m (P, 17, 3), root_m (P, 3) and the new states.
@@ -100,17 +108,17 @@ def settle_step(
     gain = torch.where(kept.unsqueeze(-1), advice.gain, torch.ones_like(advice.gain))
     placed = torch.where(kept.unsqueeze(-1), placed, found)
     placed = gain * found + (1 - gain) * (placed + advice.step_m)
-    frames = torch.where(kept, bone_frames, torch.zeros_like(bone_frames)).clamp(max=LONGEST_MEMORY - 1) + 1
     bone_m = torch.where(kept, bone_m, advice.bone_m)
-    bone_m = bone_m + (advice.bone_m - bone_m) / frames
-    return with_bones(placed[:, :OTHERS], bone_m), placed[:, OTHERS], placed, bone_m, frames
+    bone_s = torch.where(kept, bone_s, torch.full_like(bone_s, FIRST_COUNTS_S))
+    bone_m, bone_s = _mean_bones(bone_m, bone_s, advice.bone_m, dt_s.reshape(-1, 1) * kept)
+    return with_bones(placed[:, :OTHERS], bone_m), placed[:, OTHERS], placed, bone_m, bone_s
 
 
-def settle_sequence(found: Tensor, advice: Advice) -> tuple[Tensor, Tensor]:
-    """Settle whole sequences from no history: found (B, T, 17, 3) as in `settle_step`.
+def settle_sequence(found: Tensor, advice: Advice, dt_s: Tensor) -> tuple[Tensor, Tensor]:
+    """Settle whole sequences from no history: found (B, T, 17, 3), dt_s (B, T) as in `settle_step`.
 
     Returns:
-        xyz_m (B, T, 17, 3) and root_m (B, T, 3); sequences of at most LONGEST_MEMORY frames.
+        xyz_m (B, T, 17, 3) and root_m (B, T, 3).
     """
     drawn, kept = advice.gain * found, 1 - advice.gain
     pushed = kept * advice.step_m + drawn
@@ -118,9 +126,18 @@ def settle_sequence(found: Tensor, advice: Advice) -> tuple[Tensor, Tensor]:
     for now, share in zip(pushed.unbind(1)[1:], kept.unbind(1)[1:], strict=True):
         placed.append(torch.addcmul(now, share, placed[-1]))
     joints = torch.stack(placed, 1)
-    frames = torch.arange(1, found.shape[1] + 1, dtype=found.dtype, device=found.device).reshape(1, -1, 1)
-    bone_m = advice.bone_m.cumsum(1) / frames
-    return with_bones(joints[:, :, :OTHERS], bone_m), joints[:, :, OTHERS]
+    bone_m, bone_s = [advice.bone_m[:, 0]], torch.full_like(dt_s[:, :1], FIRST_COUNTS_S)
+    for said, passed in zip(advice.bone_m.unbind(1)[1:], dt_s.split(1, 1)[1:], strict=True):
+        mean, bone_s = _mean_bones(bone_m[-1], bone_s, said, passed)
+        bone_m.append(mean)
+    return with_bones(joints[:, :, :OTHERS], torch.stack(bone_m, 1)), joints[:, :, OTHERS]
+
+
+def _mean_bones(bone_m: Tensor, bone_s: Tensor, said: Tensor, dt_s: Tensor) -> tuple[Tensor, Tensor]:
+    """Take one frame's bone lengths (P, 16) into their mean, which counts bone_s (P, 1) seconds; dt_s (P, 1)."""
+    counts = dt_s.clamp(min=0.0, max=FRAME_COUNTS_S)
+    bone_s = (bone_s + counts).clamp(max=MEMORY_S)
+    return bone_m + counts / bone_s * (said - bone_m).clamp(min=-PULL_M, max=PULL_M), bone_s
 
 
 def with_bones(joints: Tensor, bone_m: Tensor) -> Tensor:

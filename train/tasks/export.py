@@ -22,7 +22,7 @@ from engines.errors import EngineError
 from engines.modelfile import read_model
 from engines.obtain import Loader, plan_key
 from engines.plan import PlanOptions, find_tensorrt
-from train.deliver.checkpoints import Exportable, load, names
+from train.deliver.checkpoints import Exportable, load, names, origin
 from train.deliver.engine_export import converter, to_engine
 from train.deliver.export import export_model
 
@@ -64,6 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.engine:
             converter()  # before the work, not after it
         note = {"exported": str(datetime.date.today()), "checkpoint": options.checkpoint.name}
+        note = origin(options.checkpoint) | note
         made = load(options.model, options.checkpoint, note)
         gap = export_model(
             made.module, made.example_inputs, made.spec, path, made.dynamic_people, tolerance=made.tolerance

@@ -26,6 +26,7 @@ COLUMNS = {
     "PCK 150 mm": ("pck_150mm", 3),
     "root, share of depth": ("root_error_share", 3),
 }
+BY_CLIP = ("worst limb's SD", "clips over 5 mm")
 
 
 def markdown(reports: Sequence[Mapping[str, Any]]) -> str:
@@ -33,12 +34,12 @@ def markdown(reports: Sequence[Mapping[str, Any]]) -> str:
     first = reports[0]
     parts = [f"{first['clips']} clips, {first['seconds']:g} s each, all lengths in mm.", ""]
     rows = [[_name(r), row["fps"], row["joints_2d"], *_cells(row)] for r in reports for row in r["by_rate"]]
-    parts.append(table(["model", "fps", "2D joints", *COLUMNS], rows))
+    parts.append(table(["model", "fps", "2D joints", *COLUMNS, *BY_CLIP], rows))
     rows = [
         [_name(r), f"{row['missing']:.0%}", row["joints_2d"], *_cells(row)] for r in reports for row in r["by_missing"]
     ]
     parts += ["", "Joints missing at random, 30 frames a second:", ""]
-    parts.append(table(["model", "missing", "2D joints", *COLUMNS], rows))
+    parts.append(table(["model", "missing", "2D joints", *COLUMNS, *BY_CLIP], rows))
     parts += ["", "MPJPE after a gap of so many frames, first frame and first ten (in brackets: without the gap):", ""]
     rows = []
     for report in reports:
@@ -60,7 +61,8 @@ def _name(report: Mapping[str, Any]) -> str:
 
 
 def _cells(row: Mapping[str, Any]) -> list[str]:
-    return [f"{row[key]:.{digits}f}" if key in row else "" for key, digits in COLUMNS.values()]
+    cells = [f"{row[key]:.{digits}f}" if key in row else "" for key, digits in COLUMNS.values()]
+    return [*cells, f"{max(row['per_limb_worst_sd_mm'].values()):.1f}", str(row["unsteady_clips"])]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

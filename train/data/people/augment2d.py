@@ -38,6 +38,7 @@ class AugmentConfig:
         scale: Log of the smallest crop scale is -scale, of the largest 0.7 * scale.
         shift: Largest shift as a part of the crop's sides.
         half_body: Chance that the box is that of the upper or the lower body only.
+        cut: Chance that the picture ends where the person still goes on: heads and legs out of it, as before a webcam.
         occlude: Chance of something in front of the person.
         glimpse: Chance, for each frame but the first of a sequence, of something large in front in that frame only.
         drift: Motion per frame relative to what a still camera and a steady crop would show; 1 = lively.
@@ -55,6 +56,7 @@ class AugmentConfig:
     scale: float = 0.35
     shift: float = 0.08
     half_body: float = 0.12
+    cut: float = 0.0
     occlude: float = 0.5
     glimpse: float = 0.25
     drift: float = 1.0
@@ -74,6 +76,22 @@ def person_box(rng: Rng, config: AugmentConfig, xy: Float, weight: Float, box: F
                 box = np.concatenate([low, high]).astype(np.float32)
     pad = rng.uniform(0, 0.06) * (box[2:] - box[:2]).max()
     return box + np.array([-pad, -pad, pad, pad], np.float32)
+
+
+def picture_edges(rng: Rng, config: AugmentConfig, box: Float, size_wh: tuple[int, int]) -> npt.NDArray[np.int64]:
+    """Return the (4,) edges left, top, right, bottom of the part of a picture to keep; all of it, or a cut one.
+
+    A cut takes up to a third off the top of the person's box, half off its bottom, or 40 % off a side.
+    """
+    edges = np.array([0, 0, *size_wh])
+    if rng.random() >= config.cut:
+        return edges
+    side = int(rng.choice(4, p=(0.1, 0.4, 0.1, 0.4)))
+    length = box[2 + side % 2] - box[side % 2]
+    share = rng.uniform(0.05, (0.4, 0.35, 0.4, 0.5)[side])
+    edge = int(box[side] + (share if side < 2 else -share) * length)
+    edges[side] = np.clip(edge, 0, size_wh[side % 2])
+    return edges if (edges[2:] - edges[:2]).min() >= 8 else np.array([0, 0, *size_wh])
 
 
 def _angle(rng: Rng, config: AugmentConfig, xy: Float, weight: Float) -> float:

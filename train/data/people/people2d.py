@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 
 from engines.skeletons import H36M17
-from train.data.people.augment2d import AugmentConfig, Look, crop_matrices, person_box
+from train.data.people.augment2d import AugmentConfig, Look, crop_matrices, person_box, picture_edges
 from train.data.people.motion2d import moved
 from train.data.people.occluders import erased, something
 from train.data.people.teacher import cut_view
@@ -131,14 +131,21 @@ def draw(rng: np.random.Generator, stills: StillSet, row: int, frames: int, text
     config, rows = stills.augment, follow(stills, row, frames)
     xy, weight = stills.xy_px[rows], stills.weight[rows]
     mirror = bool(rng.random() < 0.5)
-    pad = person_box(rng, config, xy[0], weight[0], stills.box_xyxy_px[row]) - stills.box_xyxy_px[row]
-    matrices = crop_matrices(rng, config, stills.box_xyxy_px[rows] + pad, xy[0], weight[0], mirror)
-    look, border = Look(rng, frames, config.flicker), BORDERS[rng.integers(len(BORDERS))]
     pictures = {r: stills.picture(r) for r in set(rows)}
-    crops = [cut_view(pictures[r], m, config.crop_wh, border) for r, m in zip(rows, matrices, strict=True)]
+    height, width = pictures[row].shape[:2]
+    edges = picture_edges(rng, config, stills.box_xyxy_px[row], (width, height))
+    absent = stills.absent[rows] | ((weight > 0) & ~((xy >= edges[:2]) & (xy <= edges[2:])).all(-1))
+    weight = np.where(absent, np.float32(0), weight)
+    boxes = _within(stills.box_xyxy_px[rows], edges)
+    pad = person_box(rng, config, xy[0], weight[0], boxes[0]) - boxes[0]
+    matrices = crop_matrices(rng, config, boxes + pad, xy[0], weight[0], mirror)
+    look, border = Look(rng, frames, config.flicker), BORDERS[rng.integers(len(BORDERS))]
+    if (edges != (0, 0, width, height)).any():
+        border = cv2.BORDER_CONSTANT  # a reflection would show the limbs that were cut off
+    crops = [_seen(pictures[r], edges, m, config.crop_wh, border) for r, m in zip(rows, matrices, strict=True)]
     xy = moved(xy, matrices)
-    inside = ((xy >= 0) & (xy < config.crop_wh)).all(-1) & ~stills.absent[rows]
-    judged = ((weight > 0) | stills.absent[rows]).astype(np.float32)
+    inside = ((xy >= 0) & (xy < config.crop_wh)).all(-1) & ~absent
+    judged = ((weight > 0) | absent).astype(np.float32)
     weight = weight * inside
     occluders = []
     while rng.random() < config.occlude and len(occluders) < 3:
@@ -159,6 +166,22 @@ def draw(rng: np.random.Generator, stills: StillSet, row: int, frames: int, text
         "crops": np.stack(crops), "xy": xy.astype(np.float32), "weight": weight.astype(np.float32),
         "judged": judged, "inside": inside.astype(np.float32), "tolerance": _tolerance(xy, judged, config.crop_wh[1]),
     }  # fmt: skip
+
+
+def _within(boxes: Float, edges: npt.NDArray[np.int64]) -> Float:
+    """Return boxes cut at the picture's edges, where a person finder's end too; what lies wholly outside stays."""
+    low, high = np.maximum(boxes[:, :2], edges[:2]), np.minimum(boxes[:, 2:], edges[2:])
+    cut = np.concatenate([low, high], 1).astype(np.float32)
+    return np.where((high - low > 4).all(1, keepdims=True), cut, boxes)
+
+
+def _seen(
+    picture: Image, edges: npt.NDArray[np.int64], matrix: npt.NDArray[np.float64], size_wh: tuple[int, int], border: int
+) -> Image:
+    """Warp the part of a picture within the edges, as if the picture ended there; matrix (3, 3) from the whole one."""
+    left, top, right, bottom = edges
+    back = np.array([[1, 0, left], [0, 1, top], [0, 0, 1.0]])
+    return cut_view(picture[top:bottom, left:right], matrix @ back, size_wh, border)
 
 
 def follow(stills: StillSet, row: int, frames: int) -> list[int]:
