@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from engines.skeletons import COCO17, H36M17, LSP14
-from train.data.people.augment2d import AugmentConfig, Look
+from train.data.people.augment2d import AugmentConfig, Look, picture_edges
 from train.data.people.clips import HELD_OUT_SHARE, label_clip
 from train.data.people.lspet import file_names, is_held_out, load_lspet
 from train.data.people.motion2d import leaning, moved, wander
@@ -62,6 +62,25 @@ def test_a_still_becomes_a_moving_sequence():
     assert sample["crops"].shape == (4, 256, 192, 3)
     assert sample["crops"].dtype == np.uint8
     assert (np.linalg.norm(np.diff(sample["xy"], axis=0), axis=-1).max(-1) > 0.05).all()
+
+
+def test_where_the_picture_is_cut_its_joints_are_absent_and_the_crop_is_black():
+    stills = dotted(augment=replace(GEOMETRY, cut=1.0))
+    white = replace(stills, jpeg=[cv2.imencode(".jpg", np.full((200, 160, 3), 255, np.uint8))[1]])
+    sides, cut, kept = set(), [], []
+    for seed in range(40):
+        edges = picture_edges(np.random.default_rng(seed), white.augment, white.box_xyxy_px[0], (160, 200))
+        sides |= set(np.flatnonzero(edges != (0, 0, 160, 200)).tolist())
+        sample = draw(np.random.default_rng(seed), white, 0, 1, None)
+        absent, at = sample["inside"][0] == 0, np.floor(sample["xy"][0]).astype(int)
+        assert (sample["weight"][0][absent] == 0).all()
+        assert (sample["judged"] == 1).all(), "out of the picture is known, not unknown"
+        for (x, y), gone in zip(at, absent, strict=True):
+            if 0 <= x < 192 and 0 <= y < 256:
+                (cut if gone else kept).append(sample["crops"][0, y, x].mean())
+    assert sides == {0, 1, 2, 3}
+    assert len(cut) > 20
+    assert np.quantile(cut, 0.95) < 80 < np.quantile(kept, 0.05)
 
 
 def test_a_short_clip_is_gone_through_to_and_fro():
