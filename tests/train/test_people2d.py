@@ -12,12 +12,13 @@ import pytest
 from engines.skeletons import COCO17, H36M17, LSP14
 from train.data.people.augment2d import AugmentConfig, Look, picture_edges
 from train.data.people.clips import HELD_OUT_SHARE, label_clip
-from train.data.people.lspet import file_names, is_held_out, load_lspet
+from train.data.people.lspet import HARD, HARD_SHARE, file_names, is_held_out, load_lspet
 from train.data.people.motion2d import leaning, moved, wander
 from train.data.people.nobody import load_nobody
 from train.data.people.occluders import ERASED_AREA, Occluder, erased, something
 from train.data.people.people2d import HIDDEN, RECALLED, Mixer, StillSet, batches, draw, follow, load_shard, save_shard
 from train.data.people.teacher import SIDE, Teacher, cut_view, decode, view_matrix
+from train.tasks import hard2d
 
 GEOMETRY = AugmentConfig(any_angle=0.3, occlude=0.0, half_body=0.0, glimpse=0.0)
 
@@ -266,6 +267,24 @@ def test_lspet_labels_in_doubt_count_less_and_noses_come_from_the_teacher(lspet,
     nose = H36M17.index("nose")
     assert stills.xy_px[2, nose].tolist() == [11, 12]
     assert stills.weight[:4, nose].tolist() == pytest.approx([0, 0, 0.7, 0])
+
+
+def test_pictures_that_a_detector_gets_wrong_way_round_are_shown_more_often(lspet, tmp_path):
+    names = file_names(lspet, False)
+    np.savez(tmp_path / HARD, picture=np.array(names[1:3]))  # the label of [1] is itself in doubt
+    usual = load_lspet(lspet, held_out=False)
+    more = load_lspet(lspet, held_out=False, hard=tmp_path / HARD)
+    assert more.share[2] == pytest.approx(HARD_SHARE * usual.share[2])
+    np.testing.assert_allclose(np.delete(more.share, 2), np.delete(usual.share, 2), atol=0.11)
+
+
+def test_the_detector_is_asked_for_sides_on_training_pictures_only(lspet, tmp_path):
+    data = tmp_path / "data"
+    (data / "images").mkdir(parents=True)
+    (data / "images" / "lspet").symlink_to(lspet)
+    hard2d.main(["--data", str(data), "--out", str(tmp_path), "--threads", "1"])
+    with np.load(tmp_path / HARD) as found:
+        assert set(found["picture"]) <= set(file_names(lspet, False))
 
 
 def test_teacher_views_are_cut_where_their_matrix_says():

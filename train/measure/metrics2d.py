@@ -27,6 +27,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
 }
 LIMBS = tuple(n for g in ("shoulders", "elbows", "wrists", "hips", "knees", "ankles") for n in GROUPS[g])
 """The 12 joints that LSP, COCO and H36M share."""
+ENOUGH = 8  # limb joints, labelled on both sides, to say whether sides are exchanged
 
 
 def rows_of(names: tuple[str, ...]) -> list[int]:
@@ -136,13 +137,22 @@ def frames_to_recover(away: Float, hidden: range, slack: float = 0.05) -> Float:
 
 def exchanged(xy: Float, truth: Float, labelled: Bool) -> float:
     """Return the share of people, with 8 or more limb joints, who fit better with left and right exchanged."""
-    limbs = rows_of(LIMBS)
-    both = labelled[:, limbs] & labelled[:, [H36M17.mirror[i] for i in limbs]]
-    count = both.sum(1)
+    counted = _two_sided(labelled).sum(1) >= ENOUGH
+    return float(fits_exchanged(xy, truth, labelled)[counted].mean()) if counted.any() else float("nan")
+
+
+def fits_exchanged(xy: Float, truth: Float, labelled: Bool) -> Bool:
+    """Return (N,) who fits better with left and right exchanged; False for people with fewer than 8 limb joints."""
+    limbs, both = rows_of(LIMBS), _two_sided(labelled)
     straight = np.where(both, np.linalg.norm(xy - truth, axis=-1)[:, limbs], 0).sum(1)
     swapped = np.where(both, np.linalg.norm(xy[:, list(H36M17.mirror)] - truth, axis=-1)[:, limbs], 0).sum(1)
-    counted = count >= 8
-    return float((swapped < straight)[counted].mean()) if counted.any() else float("nan")
+    return (swapped < straight) & (both.sum(1) >= ENOUGH)
+
+
+def _two_sided(labelled: Bool) -> Bool:
+    """Return (N, 12) which limb joints are labelled on both sides."""
+    limbs = rows_of(LIMBS)
+    return labelled[:, limbs] & labelled[:, [H36M17.mirror[i] for i in limbs]]
 
 
 def calibration_error(score: Float, right: Bool, bins: int = 10) -> float:

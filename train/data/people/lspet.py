@@ -17,6 +17,7 @@ from train.data.people.augment2d import PELVIS, THORAX, AugmentConfig
 from train.data.people.people2d import StillSet
 
 AUGMENT = AugmentConfig(upright=0.3, any_angle=0.1, tilt=40.0)
+HARD, HARD_SHARE = "hard.npz", 3.0  # pictures in which a detector exchanges sides, and how often to show them
 SWAPPED_SHARE = 0.2  # labels that another network reads with left and right exchanged
 TWO_SIDED = [H36M17.index(n) for n in H36M17.joints if n.startswith(("left_", "right_"))]
 
@@ -26,13 +27,14 @@ def is_held_out(file: str) -> bool:
     return int(hashlib.sha1(file.encode()).hexdigest(), 16) % 10 == 0
 
 
-def load_lspet(folder: Path, held_out: bool, noses: Path | None = None) -> StillSet:
+def load_lspet(folder: Path, held_out: bool, noses: Path | None = None, hard: Path | None = None) -> StillSet:
     """Read one side of the split.
 
     Args:
         folder: With `images/`, `labels.npz` and `movenet_check.npz`.
         held_out: The held-out tenth, or the rest.
         noses: npz with `picture` (file names), `xy_px` (N, 2), `score` (N,): found by a teacher in training pictures.
+        hard: npz with `picture`: file names of those to show HARD_SHARE times as often; see `train.tasks.hard2d`.
 
     Raises:
         FileNotFoundError: If the folder is not LSPET.
@@ -45,9 +47,11 @@ def load_lspet(folder: Path, held_out: bool, noses: Path | None = None) -> Still
     xy, weight = to_h36m17(points, marked.astype(np.float32), LSP14)
     box = np.stack([_box(p, m) for p, m in zip(points, marked, strict=True)])
     share = 0.5 + 0.5 * _uprightness(xy, weight)
+    if hard is not None:
+        share[np.isin(files[rows], np.load(hard)["picture"])] *= HARD_SHARE
     for i, verdict in enumerate(_verdicts(folder, files[rows])):
         if verdict.endswith("_swapped"):
-            share[i] *= SWAPPED_SHARE
+            share[i] = min(share[i], 1.0) * SWAPPED_SHARE  # an exchange there speaks against the label
             weight[i, TWO_SIDED] *= 0.5
     if noses is not None:
         _add_noses(noses, files[rows], xy, weight)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from train.data.people.annotated import STILL_READERS, VIDEO_READERS
 from train.data.people.augment2d import AugmentConfig
-from train.data.people.lspet import load_lspet
+from train.data.people.lspet import HARD, load_lspet
 from train.data.people.nobody import load_nobody
 from train.data.people.people2d import Mixer, StillSet, load_shard
 from train.errors import reading
@@ -23,7 +23,7 @@ class DataChoice:
 
     Attributes:
         data: The data folder, for LSPET and backgrounds without people.
-        labels: Folder written by `train.tasks.label2d`.
+        labels: Folder written by `train.tasks.label2d`, and by `train.tasks.hard2d` if that was run.
         rendered: Folder of rendered shards, stills and clips; looked through again now and then.
         lspet: Whether to use LSPET, which states no licence.
         sets: (name, folder) of published sets, see `annotated.STILL_READERS` and `VIDEO_READERS`.
@@ -40,6 +40,11 @@ class DataChoice:
         """The folder of pictures without people, if the data folder has one."""
         folder = self.data / "backgrounds"
         return folder if folder.is_dir() else None
+
+    def beside(self, name: str) -> Path | None:
+        """Return a file of the labels' folder, if it is there."""
+        path = self.labels / name if self.labels else None
+        return path if path and path.exists() else None
 
     def note(self) -> list[str]:
         """Return what the weights are made from, for a file's provenance."""
@@ -62,9 +67,10 @@ def load_sets(choice: DataChoice) -> tuple[list[StillSet], ...]:
 
 
 def _stills(choice: DataChoice) -> list[StillSet]:
-    noses = choice.labels / "noses.npz" if choice.labels else None
-    noses = noses if noses and noses.exists() else None
-    stills = [load_lspet(choice.data / "images" / "lspet", held_out=False, noses=noses)] if choice.lspet else []
+    noses, hard = choice.beside("noses.npz"), choice.beside(HARD)
+    stills = []
+    if choice.lspet:
+        stills = [load_lspet(choice.data / "images" / "lspet", held_out=False, noses=noses, hard=hard)]
     return stills + [STILL_READERS[name].load(folder, "train") for name, folder in choice.sets if name in STILL_READERS]
 
 
