@@ -88,8 +88,8 @@ def score(xyz_m: Float, root_m: Float, truth: Truth, tracks: Tracks) -> dict[str
     Returns:
         "rows", "clips", the figures of COLUMNS, "per_joint_mm", "per_bone_sd_mm" (mean over clips of the standard
         deviation over a clip), "per_limb_worst_sd_mm" (its largest over clips), "unsteady_clips" and "restless_clips"
-        (how many are not steady and not calm, see STEADY_LIMB_SD_MM), and where known "per_action", "per_subject": the
-        figures of COLUMNS by name.
+        (how many are not steady and not calm, see STEADY_LIMB_SD_MM; what nobody knows is calm), and where known
+        "per_action", "per_subject": the figures of COLUMNS by name.
     """
     spans = tracks.spans()
     sds = _bone_sds_mm(xyz_m, spans)
@@ -100,8 +100,9 @@ def score(xyz_m: Float, root_m: Float, truth: Truth, tracks: Tracks) -> dict[str
     limbs = sds[:, [bones3d.BONES.index(n) for n in bones3d.LIMBS]]
     worst = limbs.max(0) if len(limbs) else np.full(len(bones3d.LIMBS), np.nan)
     report["per_limb_worst_sd_mm"] = _known(dict(zip(bones3d.LIMBS, worst, strict=True)))
-    report["unsteady_clips"] = int((limbs.max(1) > STEADY_LIMB_SD_MM).sum())
-    jitters = np.array([[metrics3d.jitter_mm(p[s]) for p in (xyz_m, truth.xyz_m)] for s in spans]).reshape(-1, 2)
+    report["unsteady_clips"] = int((limbs > STEADY_LIMB_SD_MM).any(1).sum())
+    known = np.where(np.isfinite(truth.xyz_m), xyz_m, np.float32(np.nan))
+    jitters = np.array([[metrics3d.jitter_mm(p[s]) for p in (known, truth.xyz_m)] for s in spans]).reshape(-1, 2)
     report["restless_clips"] = int((jitters[:, 0] > jitters[:, 1] + CALM_JITTER_MM).sum())
     for what, names in (("per_action", truth.action), ("per_subject", truth.subject)):
         if names is not None:

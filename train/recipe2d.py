@@ -179,7 +179,7 @@ def train_stage(
     config = model.config
     told = {
         "network": network_facts(config), "loss": loss, "steps": stage.steps, "frames": stage.frames,
-        "batch": stage.batch, "calm": stage.calm, "shares": list(stage.shares), "data": choice.note(),
+        "batch": stage.batch, "calm": stage.calm, "cut": stage.cut, "shares": list(stage.shares), "data": choice.note(),
     }  # fmt: skip
     done = steps_done(out)
     write_provenance(out, {**(facts or {}), **told}, done)

@@ -119,6 +119,7 @@ def test_a_shipped_file_exported_again_computes_the_same(name, tmp_path):
     told = read_model(out).spec.provenance
     assert told["data"] == spec.provenance["data"], "credits and licences go with the weights"
     assert told["checkpoint"] == shipped.name
+    assert "val_30_fps" not in told, "measured on the old file"
     from engines.ort import OrtEngine
     from engines.parity import compare, recorded_frames
 

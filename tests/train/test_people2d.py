@@ -70,8 +70,8 @@ def test_where_the_picture_is_cut_its_joints_are_absent_and_the_crop_is_black():
     white = replace(stills, jpeg=[cv2.imencode(".jpg", np.full((200, 160, 3), 255, np.uint8))[1]])
     sides, cut, kept = set(), [], []
     for seed in range(40):
-        edges = picture_edges(np.random.default_rng(seed), white.augment, white.box_xyxy_px[0], (160, 200))
-        sides |= set(np.flatnonzero(edges != (0, 0, 160, 200)).tolist())
+        edges = picture_edges(np.random.default_rng(seed), white.augment, white.box_xyxy_px, np.float32([[160, 200]]))
+        sides |= set(np.flatnonzero(edges[0] != (0, 0, 160, 200)).tolist())
         sample = draw(np.random.default_rng(seed), white, 0, 1, None)
         absent, at = sample["inside"][0] == 0, np.floor(sample["xy"][0]).astype(int)
         assert (sample["weight"][0][absent] == 0).all()
@@ -82,6 +82,28 @@ def test_where_the_picture_is_cut_its_joints_are_absent_and_the_crop_is_black():
     assert sides == {0, 1, 2, 3}
     assert len(cut) > 20
     assert np.quantile(cut, 0.95) < 80 < np.quantile(kept, 0.05)
+
+
+def test_a_cut_goes_with_the_person_where_the_frames_are_pieces_of_unequal_size():
+    """Label files keep a piece of each frame around the person: another size, another corner each time."""
+    stills = replace(dotted(count=3, augment=replace(GEOMETRY, cut=1.0)), following=np.array([1, 2, -1]))
+    corners = np.float32([[0, 0], [30, 20], [10, 4]])
+    pieces = [np.full((int(160 + y), int(120 + x), 3), 255, np.uint8) for x, y in corners]
+    moved_on = replace(
+        stills,
+        jpeg=[cv2.imencode(".jpg", p)[1] for p in pieces],
+        xy_px=np.repeat(stills.xy_px[:1], 3, 0) + corners[:, None],
+        box_xyxy_px=stills.box_xyxy_px + np.tile(corners, 2),
+    )
+    sizes = np.float32([p.shape[1::-1] for p in pieces])
+    for seed in range(30):
+        rng = np.random.default_rng
+        whole = draw(rng(seed), replace(moved_on, augment=replace(GEOMETRY, shift=0, scale=0, any_angle=0)), 0, 3, None)
+        assert (whole["weight"] > 0).mean() > 0.95, "not cut: all of the person in every frame"
+        assert (draw(rng(seed), moved_on, 0, 3, None)["weight"] > 0).any(-1).all(), "cut: some of them in every frame"
+        edges = picture_edges(rng(seed), moved_on.augment, moved_on.box_xyxy_px, sizes)
+        outside = ((moved_on.xy_px < edges[:, None, :2]) | (moved_on.xy_px > edges[:, None, 2:])).any(-1)
+        assert (outside == outside[0]).all()
 
 
 def test_a_short_clip_is_gone_through_to_and_fro():
@@ -275,7 +297,7 @@ def test_pictures_that_a_detector_gets_wrong_way_round_are_shown_more_often(lspe
     usual = load_lspet(lspet, held_out=False)
     more = load_lspet(lspet, held_out=False, hard=tmp_path / HARD)
     assert more.share[2] == pytest.approx(HARD_SHARE * usual.share[2])
-    np.testing.assert_allclose(np.delete(more.share, 2), np.delete(usual.share, 2), atol=0.11)
+    np.testing.assert_allclose(np.delete(more.share, 2), np.delete(usual.share, 2))
 
 
 def test_the_detector_is_asked_for_sides_on_training_pictures_only(lspet, tmp_path):
@@ -284,6 +306,7 @@ def test_the_detector_is_asked_for_sides_on_training_pictures_only(lspet, tmp_pa
     (data / "images" / "lspet").symlink_to(lspet)
     hard2d.main(["--data", str(data), "--out", str(tmp_path), "--threads", "1"])
     with np.load(tmp_path / HARD) as found:
+        assert 0 < len(found["picture"]) < len(file_names(lspet, False)), "random labels: about half"
         assert set(found["picture"]) <= set(file_names(lspet, False))
 
 

@@ -19,6 +19,7 @@ from train.models.finder import INPUT_WH, Finder, FinderGraph
 from train.models.lifter_io import lifter_spec
 from train.models.streaming import DetectorStep
 
+OF_A_FILE = ("calibration", "val_30_fps", "made_from_sha256")
 DETECTOR, LIFTER, FINDER = "detector-", "lifter-", "finder-mnv2"
 
 
@@ -54,10 +55,13 @@ def names() -> list[str]:
 def origin(checkpoint: Path) -> dict[str, Any]:
     """Return what is known of where weights come from: data, licences, recipe.
 
+    What was true of a file only, its calibration, its figures and what it was converted from, is left out.
+
     Raises:
         EngineError: If an .onnx file cannot be read or is none of ours.
     """
-    return read_model(checkpoint).spec.provenance if checkpoint.suffix == ".onnx" else read_provenance(checkpoint)
+    facts = read_model(checkpoint).spec.provenance if checkpoint.suffix == ".onnx" else read_provenance(checkpoint)
+    return {key: fact for key, fact in facts.items() if key not in OF_A_FILE}
 
 
 def load(name: str, checkpoint: Path | None, provenance: dict[str, Any]) -> Exportable:

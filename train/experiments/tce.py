@@ -205,7 +205,7 @@ def _run(
     def make() -> Figures:
         model = begin(replace(DetectorConfig(), memory=variant.memory), args.base, args.data, seed).to(args.device)
         stage = replace(
-            STAGES[2], steps=budget.steps, batch=budget.batch, frames=variant.frames, erase=variant.erase
+            STAGES[2], steps=budget.steps, batch=budget.batch, frames=variant.frames, erase=variant.erase, cut=0.0
         )  # the last weights count, not the best: no choosing on what is judged
         model = train_stage(model, stage, choice_of(args), out, seed)
         return judge(model, variant, sequences)

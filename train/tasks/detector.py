@@ -143,6 +143,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--batch", type=int, help="sequences per step")
     p.add_argument("--lr", type=float, help="peak learning rate of new layers")
     p.add_argument("--erase", type=float, help="chance of random erasing")
+    p.add_argument("--cut", type=float, help="chance that the picture ends on the person")
     p.add_argument("--calm", type=float, help="factor on how unusual crops are: angles, occluders, sizes")
     kinds = ("PHOTOS", "VIDEO", "RENDERED", "NOBODY")
     p.add_argument("--shares", type=float, nargs=4, metavar=kinds, help="of each kind in a batch")
@@ -162,7 +163,7 @@ def main(argv: list[str] | None = None) -> None:
     with reading():
         model, facts = load_start(args)
     for number in [args.stage] if args.stage else sorted(STAGES) if args.out else []:
-        keys = ("steps", "batch", "erase", "lr", "calm", "shares")
+        keys = ("steps", "batch", "erase", "cut", "lr", "calm", "shares")
         given = {key: getattr(args, key) for key in keys if getattr(args, key) is not None}
         stage, folder = replace(STAGES[number], **given), args.out / f"stage{number}"
         family = args.model or facts.get("model", DEFAULT)

@@ -62,7 +62,7 @@ def _name(report: Mapping[str, Any]) -> str:
 
 def _cells(row: Mapping[str, Any]) -> list[str]:
     cells = [f"{row[key]:.{digits}f}" if key in row else "" for key, digits in COLUMNS.values()]
-    return [*cells, f"{max(row['per_limb_worst_sd_mm'].values()):.1f}", str(row["unsteady_clips"])]
+    return [*cells, f"{max(row['per_limb_worst_sd_mm'].values(), default=0.0):.1f}", str(row["unsteady_clips"])]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -78,20 +78,29 @@ def person_box(rng: Rng, config: AugmentConfig, xy: Float, weight: Float, box: F
     return box + np.array([-pad, -pad, pad, pad], np.float32)
 
 
-def picture_edges(rng: Rng, config: AugmentConfig, box: Float, size_wh: tuple[int, int]) -> npt.NDArray[np.int64]:
-    """Return the (4,) edges left, top, right, bottom of the part of a picture to keep; all of it, or a cut one.
+def picture_edges(rng: Rng, config: AugmentConfig, boxes: Float, sizes_wh: Float) -> npt.NDArray[np.int64] | None:
+    """Draw where the pictures end on the person, or None: they stay whole.
 
-    A cut takes up to a third off the top of the person's box, half off its bottom, or 40 % off a side.
+    A cut takes up to 40 % off the person's box at the top or a side, or up to half off its bottom; in a sequence the
+    same part of every frame's, whose pictures may be pieces of unequal size.
+
+    Args:
+        rng: Source of randomness; not asked where `config.cut` is 0.
+        config: See AugmentConfig.
+        boxes: (T, 4) person boxes.
+        sizes_wh: (T, 2) width and height of the pictures.
+
+    Returns:
+        (T, 4) edges left, top, right, bottom of the parts to keep, each of 8 pixels or more.
     """
-    edges = np.array([0, 0, *size_wh])
-    if rng.random() >= config.cut:
-        return edges
+    if not config.cut or rng.random() >= config.cut:
+        return None
     side = int(rng.choice(4, p=(0.1, 0.4, 0.1, 0.4)))
-    length = box[2 + side % 2] - box[side % 2]
-    share = rng.uniform(0.05, (0.4, 0.35, 0.4, 0.5)[side])
-    edge = int(box[side] + (share if side < 2 else -share) * length)
-    edges[side] = np.clip(edge, 0, size_wh[side % 2])
-    return edges if (edges[2:] - edges[:2]).min() >= 8 else np.array([0, 0, *size_wh])
+    share = rng.uniform(0.05, 0.5 if side == 3 else 0.4) * (1 if side < 2 else -1)
+    edges = np.concatenate([np.zeros_like(sizes_wh), sizes_wh], 1).astype(np.int64)
+    lengths = boxes[:, 2 + side % 2] - boxes[:, side % 2]
+    edges[:, side] = np.clip(boxes[:, side] + share * lengths, 0, sizes_wh[:, side % 2])
+    return edges if (edges[:, 2:] - edges[:, :2]).min() >= 8 else None
 
 
 def _angle(rng: Rng, config: AugmentConfig, xy: Float, weight: Float) -> float:

@@ -17,7 +17,7 @@ from train.data.people.augment2d import PELVIS, THORAX, AugmentConfig
 from train.data.people.people2d import StillSet
 
 AUGMENT = AugmentConfig(upright=0.3, any_angle=0.1, tilt=40.0)
-HARD, HARD_SHARE = "hard.npz", 3.0  # pictures in which a detector exchanges sides, and how often to show them
+HARD, HARD_SHARE = "hard.npz", 3.0  # pictures in which a detector exchanges sides; how many times as often they come
 SWAPPED_SHARE = 0.2  # labels that another network reads with left and right exchanged
 TWO_SIDED = [H36M17.index(n) for n in H36M17.joints if n.startswith(("left_", "right_"))]
 
@@ -47,12 +47,11 @@ def load_lspet(folder: Path, held_out: bool, noses: Path | None = None, hard: Pa
     xy, weight = to_h36m17(points, marked.astype(np.float32), LSP14)
     box = np.stack([_box(p, m) for p, m in zip(points, marked, strict=True)])
     share = 0.5 + 0.5 * _uprightness(xy, weight)
-    if hard is not None:
-        share[np.isin(files[rows], np.load(hard)["picture"])] *= HARD_SHARE
-    for i, verdict in enumerate(_verdicts(folder, files[rows])):
-        if verdict.endswith("_swapped"):
-            share[i] = min(share[i], 1.0) * SWAPPED_SHARE  # an exchange there speaks against the label
-            weight[i, TWO_SIDED] *= 0.5
+    doubted = np.array([v.endswith("_swapped") for v in _verdicts(folder, files[rows])])
+    share[doubted] *= SWAPPED_SHARE
+    weight[np.ix_(doubted, TWO_SIDED)] *= 0.5
+    if hard is not None:  # where the label is in doubt, an exchange speaks against the label
+        share[np.isin(files[rows], np.load(hard)["picture"]) & ~doubted] *= HARD_SHARE
     if noses is not None:
         _add_noses(noses, files[rows], xy, weight)
     jpeg = [np.fromfile(folder / "images" / f, np.uint8) for f in files[rows]]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from train.data.people.annotated import STILL_READERS, VIDEO_READERS
 from train.data.people.augment2d import AugmentConfig
-from train.data.people.lspet import HARD, load_lspet
+from train.data.people.lspet import HARD, HARD_SHARE, load_lspet
 from train.data.people.nobody import load_nobody
 from train.data.people.people2d import Mixer, StillSet, load_shard
 from train.errors import reading
@@ -51,6 +51,7 @@ class DataChoice:
         notes = ["development clips labelled by MoveNet"] if self.labels else []
         notes += ["rendered people"] if self.rendered else []
         notes += [UNLICENSED] if self.lspet else []
+        notes += [f"pictures of {HARD} {HARD_SHARE:g} times as often"] if self.lspet and self.beside(HARD) else []
         notes += ["backgrounds (CC0, MIT)"] if self.backgrounds else []
         readers = STILL_READERS | VIDEO_READERS
         return notes + [readers[name].terms for name, _ in self.sets]

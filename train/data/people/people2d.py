@@ -132,17 +132,20 @@ def draw(rng: np.random.Generator, stills: StillSet, row: int, frames: int, text
     xy, weight = stills.xy_px[rows], stills.weight[rows]
     mirror = bool(rng.random() < 0.5)
     pictures = {r: stills.picture(r) for r in set(rows)}
-    height, width = pictures[row].shape[:2]
-    edges = picture_edges(rng, config, stills.box_xyxy_px[row], (width, height))
-    absent = stills.absent[rows] | ((weight > 0) & ~((xy >= edges[:2]) & (xy <= edges[2:])).all(-1))
-    weight = np.where(absent, np.float32(0), weight)
-    boxes = _within(stills.box_xyxy_px[rows], edges)
+    boxes, absent = stills.box_xyxy_px[rows], stills.absent[rows]
+    sizes = np.array([pictures[r].shape[1::-1] for r in rows], np.float32)
+    edges = picture_edges(rng, config, boxes, sizes)
+    if edges is not None:
+        outside = ~((xy >= edges[:, None, :2]) & (xy <= edges[:, None, 2:])).all(-1)
+        absent = absent | ((weight > 0) & outside)
+        weight, boxes = np.where(absent, np.float32(0), weight), _within(boxes, edges)
     pad = person_box(rng, config, xy[0], weight[0], boxes[0]) - boxes[0]
     matrices = crop_matrices(rng, config, boxes + pad, xy[0], weight[0], mirror)
     look, border = Look(rng, frames, config.flicker), BORDERS[rng.integers(len(BORDERS))]
-    if (edges != (0, 0, width, height)).any():
-        border = cv2.BORDER_CONSTANT  # a reflection would show the limbs that were cut off
-    crops = [_seen(pictures[r], edges, m, config.crop_wh, border) for r, m in zip(rows, matrices, strict=True)]
+    if edges is None:
+        crops = [cut_view(pictures[r], m, config.crop_wh, border) for r, m in zip(rows, matrices, strict=True)]
+    else:
+        crops = [_part(pictures[r], e, m, config.crop_wh) for r, e, m in zip(rows, edges, matrices, strict=True)]
     xy = moved(xy, matrices)
     inside = ((xy >= 0) & (xy < config.crop_wh)).all(-1) & ~absent
     judged = ((weight > 0) | absent).astype(np.float32)
@@ -169,19 +172,22 @@ def draw(rng: np.random.Generator, stills: StillSet, row: int, frames: int, text
 
 
 def _within(boxes: Float, edges: npt.NDArray[np.int64]) -> Float:
-    """Return boxes cut at the picture's edges, where a person finder's end too; what lies wholly outside stays."""
-    low, high = np.maximum(boxes[:, :2], edges[:2]), np.minimum(boxes[:, 2:], edges[2:])
+    """Return boxes (T, 4) cut at the pictures' edges (T, 4), where a person finder's end too."""
+    low, high = np.maximum(boxes[:, :2], edges[:, :2]), np.minimum(boxes[:, 2:], edges[:, 2:])
     cut = np.concatenate([low, high], 1).astype(np.float32)
     return np.where((high - low > 4).all(1, keepdims=True), cut, boxes)
 
 
-def _seen(
-    picture: Image, edges: npt.NDArray[np.int64], matrix: npt.NDArray[np.float64], size_wh: tuple[int, int], border: int
+def _part(
+    picture: Image, edges: npt.NDArray[np.int64], matrix: npt.NDArray[np.float64], size_wh: tuple[int, int]
 ) -> Image:
-    """Warp the part of a picture within the edges, as if the picture ended there; matrix (3, 3) from the whole one."""
+    """Warp what is within the edges by a map (3, 3) from the whole picture, black beyond.
+
+    A reflection, as for whole pictures, would show the limbs that were cut off.
+    """
     left, top, right, bottom = edges
     back = np.array([[1, 0, left], [0, 1, top], [0, 0, 1.0]])
-    return cut_view(picture[top:bottom, left:right], matrix @ back, size_wh, border)
+    return cut_view(picture[top:bottom, left:right], matrix @ back, size_wh)
 
 
 def follow(stills: StillSet, row: int, frames: int) -> list[int]:
