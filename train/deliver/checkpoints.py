@@ -17,6 +17,7 @@ from train.loop.provenance import read_provenance
 from train.models.family import FAMILY, build_detector
 from train.models.finder import INPUT_WH, Finder, FinderGraph
 from train.models.lifter_io import lifter_spec
+from train.models.low_rank import take_ranks
 from train.models.streaming import DetectorStep
 
 OF_A_FILE = ("calibration", "val_30_fps", "made_from_sha256")
@@ -114,10 +115,13 @@ def _fill(model: nn.Module, checkpoint: Path | None, prefix: str) -> None:
     try:
         if checkpoint.suffix == ".onnx":
             weights = {k.removeprefix(prefix): w for k, w in read_weights(checkpoint).items()}
+            take_ranks(model, weights.items())
             model.load_state_dict({**model.state_dict(), **weights})
             return
         held = torch.load(checkpoint, weights_only=True, map_location="cpu")
-        model.load_state_dict(held["averaged"] if "averaged" in held else held["model"])
+        weights = held["averaged"] if "averaged" in held else held["model"]
+        take_ranks(model, weights.items())
+        model.load_state_dict(weights)
     except OSError as error:
         raise EngineError(f"cannot read checkpoint {checkpoint}: {error.strerror}") from error
     except (RuntimeError, KeyError, ValueError) as error:

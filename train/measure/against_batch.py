@@ -12,6 +12,7 @@ from engines.modelfile import read_model
 from engines.runtime import Engine
 from train.deliver.export import read_weights
 from train.models.lifter_io import OUTPUTS, Lifter
+from train.models.low_rank import take_ranks
 from train.models.lstm import LstmLifter
 from train.models.tcn import CausalTcn
 
@@ -23,6 +24,7 @@ def from_file(path: Path) -> Lifter:
     recurrent = any(name.startswith("lstm.") for name in weights)
     ahead = int(read_model(path).spec.settings.get("look_ahead_frames", 0))
     model: Lifter = (LstmLifter if recurrent else CausalTcn)(settles=settles, look_ahead=ahead)
+    take_ranks(model, weights.items())
     model.load_state_dict(weights)
     return model.eval()
 

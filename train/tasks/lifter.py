@@ -25,6 +25,7 @@ from train.loop.fit import Batch, FitConfig, fit, steps_done
 from train.loop.provenance import read_provenance, write_provenance
 from train.losses3d import acceleration_loss, bone_loss, position_loss, root_loss, velocity_loss
 from train.models.lifter_io import Lifter, lifter_spec
+from train.models.low_rank import take_ranks
 from train.models.lstm import LstmLifter
 from train.models.tcn import CausalTcn
 
@@ -119,8 +120,10 @@ def export(model: Lifter, name: str, path: Path, provenance: dict[str, Any]) -> 
 
 def begin_from(model: Lifter, path: Path) -> None:
     """Load the weights of an exported lifter that fit this one by name and shape; of a shorter head, its rows."""
+    weights = read_weights(path)
+    take_ranks(model, weights.items())
     own = model.state_dict()
-    for name, weight in read_weights(path).items():
+    for name, weight in weights.items():
         if name in own and own[name].shape[1:] == weight.shape[1:]:
             own[name][: len(weight)] = weight
     model.load_state_dict(own)
@@ -163,7 +166,9 @@ def main(argv: list[str] | None = None) -> int:
     evaluate = evaluator(load_any(source, "val"))
     if not args.no_train:
         train(model, source, evaluate, args)
-    model.load_state_dict(torch.load(args.out / "best.pt", weights_only=True)["model"])
+    best = torch.load(args.out / "best.pt", weights_only=True)["model"]
+    take_ranks(model, best.items())
+    model.load_state_dict(best)
     model.eval()
     scores = {k: round(v, 4) for k, v in evaluate(model).items()}
     print(scores, flush=True)
