@@ -300,6 +300,15 @@ def test_pictures_that_a_detector_gets_wrong_way_round_are_shown_more_often(lspe
     np.testing.assert_allclose(np.delete(more.share, 2), np.delete(usual.share, 2))
 
 
+def test_a_label_in_doubt_is_believed_if_the_detector_says_the_same(lspet, tmp_path):
+    np.savez(tmp_path / HARD, picture=np.array(file_names(lspet, False)[2:3]))
+    usual, believed = (load_lspet(lspet, held_out=False, hard=hard) for hard in (None, tmp_path / HARD))
+    assert believed.share[1] == pytest.approx(5 * usual.share[1])
+    assert believed.weight[1].max() == 1
+    knee = H36M17.index("left_knee")
+    assert usual.weight[1, knee] == 0.5 * believed.weight[1, knee] > 0
+
+
 def test_the_detector_is_asked_for_sides_on_training_pictures_only(lspet, tmp_path):
     data = tmp_path / "data"
     (data / "images").mkdir(parents=True)

@@ -2,7 +2,8 @@
 
 The detector fits its training pictures hardly better than others: what it gets wrong there it has not learnt yet. Only
 sides are asked for, since a person found elsewhere is more often a wrong label (compare online hard example mining,
-Shrivastava et al., CVPR 2016). `load_lspet` takes no notice of those whose labels are suspected of mirroring.
+Shrivastava et al., CVPR 2016). Of the labels suspected of mirroring, those in the list stay suspected: `load_lspet`
+shows them seldom, and believes the others.
 """
 
 from __future__ import annotations

@@ -34,7 +34,8 @@ def load_lspet(folder: Path, held_out: bool, noses: Path | None = None, hard: Pa
         folder: With `images/`, `labels.npz` and `movenet_check.npz`.
         held_out: The held-out tenth, or the rest.
         noses: npz with `picture` (file names), `xy_px` (N, 2), `score` (N,): found by a teacher in training pictures.
-        hard: npz with `picture`: file names of those to show HARD_SHARE times as often; see `train.tasks.hard2d`.
+        hard: npz with `picture`: the training pictures in which a detector exchanges sides (see `train.tasks.hard2d`).
+            They come HARD_SHARE times as often; MoveNet's doubts count only among them.
 
     Raises:
         FileNotFoundError: If the folder is not LSPET.
@@ -48,10 +49,12 @@ def load_lspet(folder: Path, held_out: bool, noses: Path | None = None, hard: Pa
     box = np.stack([_box(p, m) for p, m in zip(points, marked, strict=True)])
     share = 0.5 + 0.5 * _uprightness(xy, weight)
     doubted = np.array([v.endswith("_swapped") for v in _verdicts(folder, files[rows])])
+    if hard is not None:  # a label in doubt is believed if the detector, having hardly seen it, says the same
+        exchanged = np.isin(files[rows], np.load(hard)["picture"])
+        doubted &= exchanged
+        share[exchanged & ~doubted] *= HARD_SHARE
     share[doubted] *= SWAPPED_SHARE
     weight[np.ix_(doubted, TWO_SIDED)] *= 0.5
-    if hard is not None:  # where the label is in doubt, an exchange speaks against the label
-        share[np.isin(files[rows], np.load(hard)["picture"]) & ~doubted] *= HARD_SHARE
     if noses is not None:
         _add_noses(noses, files[rows], xy, weight)
     jpeg = [np.fromfile(folder / "images" / f, np.uint8) for f in files[rows]]
