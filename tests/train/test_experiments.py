@@ -16,7 +16,7 @@ from train.experiments.against_videopose3d import FLIP, save
 from train.experiments.against_videopose3d import table as against_table
 from train.experiments.orderings import CHILDREN, COLUMNS, PARENTS, bone_sd_mm, claims, n_mpjpe_mm
 from train.experiments.tables import Ordering, Table, main, mean, read, section, shown, write
-from train.experiments.videopose3d_runs import METRICS, Budget, action_average, parse, theirs_in_ours
+from train.experiments.videopose3d_runs import METRICS, Budget, action_average, parse, spread, theirs_in_ours
 from train.loop.epochs import EpochConfig, fit_epochs
 from train.loop.runlog import read_curves
 from train.models.videopose import KERNELS, VideoPose, windows
@@ -252,6 +252,18 @@ def test_claims_say_which_seeds_agree() -> None:
     assert first.claim == "MPJPE mm: single frame > causal 27"
     assert first.holds
     assert first.why == "55.00 > 53.50; in 1 of 2 seeds"
+
+
+def test_a_longer_run_keeps_the_order_of_lengths_and_says_how_long_it_was(tmp_path: Path) -> None:
+    assert spread((4, 16, 32), 6) == (4, 4, 16, 16, 32, 32)
+    assert spread((4, 16, 32), 4) == (4, 4, 16, 32)
+    facts = {"train frames": 10, "val frames": 5, "material": "a", "parameters": 7}
+    for who, mpjpe, minutes in (("theirs", 50.0, 26.0), ("as_long", 45.0, 27.0)):
+        save(tmp_path, who, "truth", 0, dict.fromkeys((*METRICS, FLIP), mpjpe), {**facts, "minutes": minutes})
+    made = against_table(tmp_path, Budget(epochs_as_long=11))
+    assert [row["minutes"] for row in made.rows] == [26.0, 27.0]
+    assert [(o.holds, o.why) for o in made.orderings] == [(True, "-10.0 %")]
+    assert "11 epochs" in made.note
 
 
 def test_against_videopose3d_refuses_to_mix_materials(tmp_path: Path) -> None:

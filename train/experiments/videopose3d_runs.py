@@ -48,6 +48,7 @@ class Budget:
         lr_shipped: Of the shipped architecture.
         batch_shipped: Frames in its batches.
         ema_shipped: Decay of its averaged weights, which its recipe has and VideoPose3D has not; 0 = none.
+        epochs_as_long: Of the run that gets VideoPose3D's minutes instead of its epochs.
     """
 
     channels: int = 96
@@ -60,6 +61,7 @@ class Budget:
     lr_shipped: float = 2e-3
     batch_shipped: int = 32
     ema_shipped: float = 0.995
+    epochs_as_long: int = 20
 
     @property
     def lr_decay(self) -> float:
@@ -117,8 +119,9 @@ def run_theirs(checkout: Path, budget: Budget, kind: str, folder: Path) -> tuple
 
 
 def _call(command: list[str], checkout: Path, log: Path) -> str:
-    # its checkpoints hold a numpy random state, which torch loads only when told to
-    environment = {**os.environ, "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"}
+    # one thread, as ours: minutes can be compared; its checkpoints hold a numpy random state, which torch loads only
+    # when told to
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"}
     with log.open("w") as file:
         done = subprocess.run(command, cwd=checkout, env=environment, stdout=file, stderr=file, check=False)
     if done.returncode:
@@ -162,6 +165,11 @@ def shipped_network(parameters: int) -> nn.Module:
     while sum(p.numel() for p in make(width=width + 4).parameters()) <= parameters:
         width += 4
     return make(width=width)
+
+
+def spread(lengths: Sequence[int], epochs: int) -> tuple[int, ...]:
+    """Return the lengths in the same order, each for as many of the epochs."""
+    return tuple(lengths[epoch * len(lengths) // epochs] for epoch in range(epochs))
 
 
 def train_shipped(

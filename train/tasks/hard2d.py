@@ -3,7 +3,8 @@
 The detector fits its training pictures hardly better than others: what it gets wrong there it has not learnt yet. Only
 sides are asked for, since a person found elsewhere is more often a wrong label (compare online hard example mining,
 Shrivastava et al., CVPR 2016). Of the labels suspected of mirroring, those in the list stay suspected: `load_lspet`
-shows them seldom, and believes the others.
+shows them seldom, and believes the others. MediaPipe, a third opinion, was clearly for the label in 54 of 70 such whole
+bodies that the detector confirms, and in 21 of 151 that it does not (where it had found the person).
 """
 
 from __future__ import annotations
