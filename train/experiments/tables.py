@@ -146,7 +146,7 @@ def plot(table: Table, path: Path) -> bool:
 
     drawn = numeric[:1] + [c for c in numeric[1:] if c.startswith(BESIDE)][:1]
     names = [textwrap.fill(r["name"].replace("*", ""), LABEL_WIDTH) for r in rows]
-    lines = sum(max(2, 1 + name.count("\n")) for name in names)
+    lines = len(names) * max(2, *(1 + name.count("\n") for name in names))
     size = (8 if len(drawn) == 1 else 11, 0.7 + 0.17 * lines)
     figure, panels = plt.subplots(1, len(drawn), figsize=size, layout="constrained", sharey=True, squeeze=False)
     for axes, column in zip(panels[0], drawn, strict=True):
