@@ -126,6 +126,23 @@ def test_shots_keep_the_body_and_do_not_mirror_it(motion: Motion) -> None:
     assert inside > 0.6
 
 
+def test_tripods_stand_level_at_a_distance_and_leave_the_other_cameras_alone(motion: Motion) -> None:
+    take = sample_takes(motion, np.random.default_rng(1), 40, 5)
+    usual, none, all_ = (shoot(take, np.random.default_rng(2), share) for share in (0, 1e-9, 1))
+    np.testing.assert_array_equal(usual.xyz_m, none.xyz_m)
+
+    def roll_deg(xyz_m: np.ndarray) -> np.ndarray:
+        out = []
+        for world, seen in zip(take.xyz_m[:, 0], xyz_m[:, 0], strict=True):
+            turn = np.linalg.lstsq(world - world[0], seen - seen[0], rcond=None)[0]  # seen = world @ turn
+            out.append(np.degrees(np.arctan2(turn[2, 0], -turn[2, 1])))  # the world's up in the picture
+        return np.abs(out)
+
+    assert roll_deg(all_.xyz_m).max() < 3 < np.median(roll_deg(usual.xyz_m))
+    assert 2 < all_.xyz_m[:, :, 0, 2].min() < all_.xyz_m[:, :, 0, 2].max() < 9
+    assert (np.abs(all_.picture) < all_.half_wh[:, None, None]).all(-1).mean() > 0.95
+
+
 def test_batch_is_consistent(motion: Motion) -> None:
     take = sample_takes(motion, np.random.default_rng(4), 30, 20)
     batch = make_batch(take, np.random.default_rng(5), clean_share=1.0)

@@ -1,24 +1,21 @@
-"""Training pictures: packing, augmentation that moves joints with the picture, sequences, LSPET, teacher labels."""
+"""Training pictures: packing, augmentation that moves joints with the picture, sequences, teacher labels."""
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
 
-from engines.skeletons import COCO17, H36M17, LSP14
+from engines.skeletons import COCO17, H36M17
 from train.data.people.augment2d import AugmentConfig, Look, picture_edges
 from train.data.people.clips import HELD_OUT_SHARE, label_clip
-from train.data.people.lspet import HARD, HARD_SHARE, file_names, is_held_out, load_lspet
 from train.data.people.motion2d import leaning, moved, wander
 from train.data.people.nobody import load_nobody
 from train.data.people.occluders import ERASED_AREA, Occluder, erased, something
 from train.data.people.people2d import HIDDEN, RECALLED, Mixer, StillSet, batches, draw, follow, load_shard, save_shard
 from train.data.people.teacher import SIDE, Teacher, cut_view, decode, view_matrix
-from train.tasks import hard2d
 
 GEOMETRY = AugmentConfig(any_angle=0.3, occlude=0.0, half_body=0.0, glimpse=0.0)
 
@@ -237,86 +234,6 @@ def test_a_broken_picture_is_reported_to_the_trainer():
     stills = replace(dotted(), jpeg=[np.zeros(9, np.uint8)])
     with pytest.raises(cv2.error):
         next(batches(lambda _: Mixer([(stills, 1.0)], 1, 0), 1))
-
-
-def write_npz(path, arrays):
-    """np.savez cannot write an array named "file", which LSPET's labels have."""
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, array in arrays.items():
-            with archive.open(f"{name}.npy", "w") as member:
-                np.lib.format.write_array(member, array)
-
-
-@pytest.fixture
-def lspet(tmp_path):
-    """Forty pictures in LSPET's layout; the second training picture is of the swapped kind."""
-    (tmp_path / "images").mkdir()
-    files = np.array([f"im{i:05d}.jpg" for i in range(1, 41)])
-    for f in files:
-        cv2.imwrite(str(tmp_path / "images" / f), np.full((90, 80, 3), 99, np.uint8))
-    joints = np.random.default_rng(0).uniform(10, 70, (40, 14, 2)).astype(np.float32)
-    visible = np.ones((40, 14), bool)
-    joints[:, LSP14.index("left_wrist")] = np.nan
-    visible[:, LSP14.index("left_wrist")] = False
-    labels = {"file": files, "joints_px": joints, "visible": visible}
-    write_npz(tmp_path / "labels.npz", labels)
-    verdict = np.array(["agree"] * 40, dtype="<U20")
-    verdict[files == file_names(tmp_path, False)[1]] = "both_swapped"
-    write_npz(tmp_path / "movenet_check.npz", {"file": files, "verdict": verdict})
-    return tmp_path
-
-
-def test_lspet_is_split_by_the_hash_of_the_name_and_mapped(lspet):
-    train, held_out = load_lspet(lspet, held_out=False), load_lspet(lspet, held_out=True)
-    assert len(train) + len(held_out) == 40
-    assert len(held_out) == sum(is_held_out(f"im{i:05d}.jpg") for i in range(1, 41)) > 0
-    assert not set(file_names(lspet, True)) & set(file_names(lspet, False))
-    row = int(file_names(lspet, False)[0][2:7]) - 1
-    joints = np.load(lspet / "labels.npz")["joints_px"][row]
-    knee = train.xy_px[0, H36M17.index("right_knee")]
-    np.testing.assert_allclose(knee, joints[LSP14.index("right_knee")] - 0.5, atol=1e-4)  # from 1-based pixel middles
-    assert train.weight[0, H36M17.index("left_wrist")] == 0
-    assert train.weight[0, H36M17.index("nose")] == 0
-    assert train.weight[0, H36M17.index("pelvis")] == 1
-
-
-def test_lspet_labels_in_doubt_count_less_and_noses_come_from_the_teacher(lspet, tmp_path):
-    names = file_names(lspet, False)
-    found = {"picture": np.array(names[2:3]), "xy_px": np.float32([[11, 12]]), "score": np.float32([0.7])}
-    np.savez(tmp_path / "noses.npz", **found)
-    stills = load_lspet(lspet, held_out=False, noses=tmp_path / "noses.npz")
-    assert stills.share[1] < 0.5 * np.delete(stills.share, 1).min()
-    nose = H36M17.index("nose")
-    assert stills.xy_px[2, nose].tolist() == [11, 12]
-    assert stills.weight[:4, nose].tolist() == pytest.approx([0, 0, 0.7, 0])
-
-
-def test_pictures_that_a_detector_gets_wrong_way_round_are_shown_more_often(lspet, tmp_path):
-    names = file_names(lspet, False)
-    np.savez(tmp_path / HARD, picture=np.array(names[1:3]))  # the label of [1] is itself in doubt
-    usual = load_lspet(lspet, held_out=False)
-    more = load_lspet(lspet, held_out=False, hard=tmp_path / HARD)
-    assert more.share[2] == pytest.approx(HARD_SHARE * usual.share[2])
-    np.testing.assert_allclose(np.delete(more.share, 2), np.delete(usual.share, 2))
-
-
-def test_a_label_in_doubt_is_believed_if_the_detector_says_the_same(lspet, tmp_path):
-    np.savez(tmp_path / HARD, picture=np.array(file_names(lspet, False)[2:3]))
-    usual, believed = (load_lspet(lspet, held_out=False, hard=hard) for hard in (None, tmp_path / HARD))
-    assert believed.share[1] == pytest.approx(5 * usual.share[1])
-    assert believed.weight[1].max() == 1
-    knee = H36M17.index("left_knee")
-    assert usual.weight[1, knee] == 0.5 * believed.weight[1, knee] > 0
-
-
-def test_the_detector_is_asked_for_sides_on_training_pictures_only(lspet, tmp_path):
-    data = tmp_path / "data"
-    (data / "images").mkdir(parents=True)
-    (data / "images" / "lspet").symlink_to(lspet)
-    hard2d.main(["--data", str(data), "--out", str(tmp_path), "--threads", "1"])
-    with np.load(tmp_path / HARD) as found:
-        assert 0 < len(found["picture"]) < len(file_names(lspet, False)), "random labels: about half"
-        assert set(found["picture"]) <= set(file_names(lspet, False))
 
 
 def test_teacher_views_are_cut_where_their_matrix_says():

@@ -24,7 +24,17 @@ from train.data.people.nobody import somewhere
 from train.data.people.people2d import StillSet
 from train.data.people.teacher import Teacher
 from train.measure.calibrate import reliability
-from train.measure.metrics2d import GROUPS, LIMBS, calibration_error, errors, exchanged, pck, pck_by_joint, presence
+from train.measure.metrics2d import (
+    GROUPS,
+    LIMBS,
+    calibration_error,
+    errors,
+    exchanged,
+    pck,
+    pck_by_joint,
+    presence,
+    side_opinion,
+)
 from train.measure.peers2d import mediapipe_joints, movenet_joints
 from train.measure.sequences2d import steadied
 
@@ -92,12 +102,16 @@ def judged(people: list[Person], xy: Float) -> tuple[npt.NDArray[np.bool_], npt.
     return np.nan_to_num(away, nan=np.inf) <= 0.2, np.isfinite(away)
 
 
+CONFIRMED = "left/right exchanged, where MediaPipe confirms the label"
+
+
 def measure(people: list[Person], found: dict[str, tuple[Float, Float]]) -> dict[str, dict[str, float]]:
     """Return the figures of each model; `limbs` are the 12 joints that both have.
 
     A person counts as detected where `presence` is at least FOUND: the share of labelled people for whom that is so.
     """
     truth, labelled = np.stack([p.xy for p in people]), np.stack([p.labelled for p in people])
+    third = side_opinion(*found["mediapipe"], truth, labelled) if "mediapipe" in found else np.zeros(len(people))
     out: dict[str, dict[str, float]] = {}
     for model, (xy, score) in found.items():
         row = {}
@@ -110,6 +124,8 @@ def measure(people: list[Person], found: dict[str, tuple[Float, Float]]) -> dict
             for joint, value in pck_by_joint(xy, truth, labelled, share, reference).items():
                 row[f"{joint} pck@{share} {reference}"] = value
         row["left/right exchanged"] = exchanged(xy, truth, labelled)
+        if third.any() and model != "mediapipe":
+            row[CONFIRMED] = exchanged(xy[third > 0], truth[third > 0], labelled[third > 0])
         row["detected"] = float((presence(score) >= FOUND).mean())
         right, known = judged(people, xy)
         row["score calibration error"] = calibration_error(score[known], right[known])

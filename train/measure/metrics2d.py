@@ -27,6 +27,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
 }
 LIMBS = tuple(n for g in ("shoulders", "elbows", "wrists", "hips", "knees", "ankles") for n in GROUPS[g])
 """The 12 joints that LSP, COCO and H36M share."""
+FOUND_AT_ALL, ON_LABELS, CLEARLY = 0.1, 0.12, 0.8  # mean score, mean distance / box, one distance / the other
 ENOUGH = 8  # limb joints, labelled on both sides, to say whether sides are exchanged
 
 
@@ -147,6 +148,30 @@ def fits_exchanged(xy: Float, truth: Float, labelled: Bool) -> Bool:
     straight = np.where(both, np.linalg.norm(xy - truth, axis=-1)[:, limbs], 0).sum(1)
     swapped = np.where(both, np.linalg.norm(xy[:, list(H36M17.mirror)] - truth, axis=-1)[:, limbs], 0).sum(1)
     return (swapped < straight) & (both.sum(1) >= ENOUGH)
+
+
+def side_opinion(xy: Float, score: Float, truth: Float, labelled: Bool) -> npt.NDArray[np.int8]:
+    """Say what another network's joints tell about the sides of labels: whoever labels people upside down errs often.
+
+    Args:
+        xy: (N, 17, 2) found.
+        score: (N, 17); near 0 where the network found nobody.
+        truth: (N, 17, 2) labels.
+        labelled: (N, 17).
+
+    Returns:
+        (N,) 1 where the joints lie on the labels, -1 where they lie on the labels with left and right exchanged, 0
+        where neither is clear: nobody found, too far from both, or about as near to one as to the other.
+    """
+    limbs, both = rows_of(LIMBS), _two_sided(labelled)
+    count = both.sum(1)
+    span = np.maximum(box_lengths(truth, labelled), 1e-6)
+    as_is, swapped = (
+        np.where(both, np.linalg.norm(one - truth, axis=-1)[:, limbs], 0).sum(1) / np.maximum(count, 1) / span
+        for one in (xy, xy[:, list(H36M17.mirror)])
+    )
+    told = (count >= ENOUGH) & (score.mean(1) > FOUND_AT_ALL) & (np.minimum(as_is, swapped) < ON_LABELS)
+    return (told & (as_is < CLEARLY * swapped)).astype(np.int8) - (told & (swapped < CLEARLY * as_is))
 
 
 def _two_sided(labelled: Bool) -> Bool:

@@ -14,6 +14,7 @@ from typing import Any
 
 from engines.marked import replace_part, table
 from engines.runtime import WEIGHTS_DIR
+from train.measure.evaluate2d import CONFIRMED
 from train.measure.metrics2d import GROUPS
 
 PART = "detector figures"
@@ -21,6 +22,7 @@ PERCENT = (
     *(f"limbs pck@{share} {reference}" for reference in ("torso", "box") for share in (0.2, 0.1)),
     *(f"{group} pck@0.2 torso" for group in GROUPS),
     "left/right exchanged",
+    CONFIRMED,
     "detected",
     "score calibration error",
 )
@@ -60,7 +62,9 @@ def _people(sets: Mapping[str, Mapping[str, Any]]) -> str:
     for figure in PERCENT:
         cells = [sets[name][model].get(figure) for name, model in columns]
         rows.append([figure.replace("pck", "PCK"), *("" if c is None else f"{100 * c:.1f}" for c in cells)])
-    return "In per cent of joints (last three rows: of people, of people, points):\n\n" + table(["", *heads], rows)
+    return "In per cent of joints (last four rows: of people, of people, of people, points):\n\n" + table(
+        ["", *heads], rows
+    )
 
 
 def _sequences(parts: Mapping[str, Mapping[str, Any]]) -> str:

@@ -46,15 +46,16 @@ EXAMPLES = """examples:
   python -m train.tasks.lifter --model tcn --out runs/tcn --no-train --export lifter-tcn.onnx   (best so far)"""
 
 
-def batches(motion: Motion, frames: int, seed: int, steps: int, done: int = 0, look_ahead: int = 0) -> Iterator[Batch]:
-    """Yield training batches of about `frames` answers each, for ever, ever longer over the first 60 % of `steps`."""
-    rng = np.random.default_rng(seed + done)
+def batches(motion: Motion, args: Namespace, done: int = 0) -> Iterator[Batch]:
+    """Yield training batches of about `args.frames` answers each, ever longer over the first 60 % of `args.steps`."""
+    rng = np.random.default_rng(args.seed + done)
     for step in itertools.count(done):
-        progress = min(1.0, step / (0.6 * steps))
+        progress = min(1.0, step / (0.6 * args.steps))
         shares = np.array(FIRST_SHARES) * (1 - progress) + np.array(LAST_SHARES) * progress
         length = int(rng.choice(LENGTHS, p=shares))
-        take = sample_takes(motion, rng, max(2, frames // length), length + look_ahead)
-        yield {name: torch.from_numpy(a) for name, a in make_batch(take, rng, foreign=True).items()}
+        take = sample_takes(motion, rng, max(2, args.frames // length), length + args.look_ahead)
+        made = make_batch(take, rng, foreign=True, tripods=args.tripods)
+        yield {name: torch.from_numpy(a) for name, a in made.items()}
 
 
 def losses(model: Lifter, batch: Batch) -> dict[str, Tensor]:
@@ -147,6 +148,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--threads", type=int, default=1)
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--look-ahead", type=int, default=0, help="frames that the answer lags behind; 0 to 3 are useful")
+    p.add_argument("--tripods", type=float, default=0.5, help="share of cameras that stand still and level")
     p.add_argument("--init", type=Path, help="begin from the weights of this .onnx file, where they fit")
     p.add_argument("--export", type=Path, help="write the best model as .onnx")
     p.add_argument("--note", default="", help="kept in the exported file's provenance")
@@ -195,13 +197,13 @@ def train(model: Lifter, source: Path, evaluate: Callable[[Lifter], dict[str, fl
     done = steps_done(args.out)
     motion = load_any(source, "train")
     write_provenance(args.out, origin(args, source), done)
-    takes = batches(motion, args.frames, args.seed, args.steps, done, model.look_ahead)
-    fit(config, model, takes, losses, evaluate)
+    fit(config, model, batches(motion, args, done), losses, evaluate)
 
 
 def origin(args: Namespace, source: Path) -> dict[str, Any]:
     """Return what an exported file is to say of its making: recipe, what it began from, data, date."""
     words = f"--model {args.model} --steps {args.steps} --frames {args.frames} --lr {args.lr:g} --seed {args.seed}"
+    words += f" --tripods {args.tripods:g}"
     if args.look_ahead:
         words += f" --look-ahead {args.look_ahead}"
     facts: dict[str, Any] = {"recipe": f"train.tasks.lifter {words}", "date": datetime.date.today().isoformat()}

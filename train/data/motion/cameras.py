@@ -37,10 +37,16 @@ class Shot:
     assumed: Float
 
 
-def shoot(take: Take, rng: np.random.Generator) -> Shot:
+def shoot(take: Take, rng: np.random.Generator, tripods: float = 0.0) -> Shot:
     """Place one camera per person, 0.3..2.5 m up, any side, roughly aimed, some panning along, and project.
 
     Half of the cameras are believed to have a focal length up to 25 % off.
+
+    Args:
+        take: The people in world axes.
+        rng: Random source.
+        tripods: Share of the cameras that are not just anyhow, but stand as people set them up to film a room: breast
+            to head high, level, aimed at where the person moves from 2.5..6 m away.
     """
     people = len(take.xyz_m)
     aspect = rng.choice(ASPECTS, people)
@@ -49,7 +55,12 @@ def shoot(take: Take, rng: np.random.Generator) -> Shot:
     upper = rng.random(people) < UPPER_BODY_SHARE
     fill = np.exp(rng.uniform(np.log(0.15), np.log(0.95), people))  # share of the picture's height
     fill = np.where(upper, rng.uniform(1.1, 2.4, people), fill)
-    xyz_m = _look(take, rng, half_wh, focal, fill, upper)
+    own = rng.spawn(1)[0]  # a source of their own: with no tripods the cameras are the same as ever
+    stands = own.random(people) < tripods
+    upper &= ~stands
+    from_afar = take.stature_m * focal / (own.uniform(2.5, 6, people) * 2 * half_wh[:, 1])
+    fill = np.where(stands, np.minimum(from_afar, 0.85), fill)
+    xyz_m = _look(take, rng, own, half_wh, focal, fill, upper, stands)
     xyz_m[..., 2] += np.maximum(0, NEAREST_M - xyz_m[..., 2].min((1, 2)))[:, None, None]
     wrong = np.where(rng.random(people) < 0.5, rng.uniform(-0.25, 0.25, people), 0)
     picture = focal[:, None, None, None] * xyz_m[..., :2] / xyz_m[..., 2:]
@@ -60,10 +71,12 @@ def shoot(take: Take, rng: np.random.Generator) -> Shot:
 def _look(
     take: Take,
     rng: np.random.Generator,
+    own: np.random.Generator,
     half_wh: npt.NDArray[np.float64],
     focal: npt.NDArray[np.float64],
     fill: npt.NDArray[np.float64],
     upper: npt.NDArray[np.bool_],
+    stands: npt.NDArray[np.bool_],
 ) -> npt.NDArray[np.float64]:
     """Return (B, T, 17, 3) joints in the axes of random cameras."""
     people, world = len(focal), take.xyz_m.astype(np.float64)
@@ -74,10 +87,12 @@ def _look(
     distance = np.maximum(distance, path * rng.uniform(0.3, 1.2, people) * focal / half_wh[:, 0])
     height = rng.uniform(0.3, 2.5, people)
     height = np.where(upper, rng.uniform(0.7, 1.8, people), height)
+    height = np.where(stands, own.uniform(1.1, 1.9, people), height)
+    middle[:, 2] = np.where(stands, own.uniform(0.7, 1.2, people), middle[:, 2])
     level = np.sqrt(np.maximum(distance**2 - (height - middle[:, 2]) ** 2, (0.5 * distance) ** 2))
     turn = rng.uniform(0, 2 * np.pi, people)
     eye = np.stack([middle[:, 0] + level * np.cos(turn), middle[:, 1] + level * np.sin(turn), height], 1)
-    follow = np.where(rng.random(people) < 0.25, rng.uniform(0, 1, people), 0)
+    follow = np.where((rng.random(people) < 0.25) & ~stands, rng.uniform(0, 1, people), 0)
     aim = np.repeat(middle[:, None], world.shape[1], 1)
     aim[..., :2] += follow[:, None, None] * (world[:, :, 0, :2] - middle[:, None, :2])
     axes = looking(aim - eye[:, None], np.zeros(people))
@@ -85,14 +100,15 @@ def _look(
         np.stack(
             [
                 rng.uniform(-0.65, 0.65, people) * half_wh[:, 0],
-                rng.uniform(-0.8, 0.8, people) * half_wh[:, 1] * np.maximum(0.15, 1 - fill),
+                rng.uniform(-0.8, 0.8, people) * half_wh[:, 1] * np.where(stands, 0, np.maximum(0.15, 1 - fill)),
             ],
             1,
         )
         * (distance / focal)[:, None]
     )  # puts the person off the middle of the picture
     aim += np.einsum("btij,bi->btj", axes[:, :, :2], off)
-    axes = looking(aim - eye[:, None], np.radians(rng.uniform(-8, 8, people)))
+    tilted_deg = np.where(stands, own.normal(0, 0.7, people), rng.uniform(-8, 8, people))
+    axes = looking(aim - eye[:, None], np.radians(tilted_deg))
     return np.einsum("btij,btkj->btki", axes, world - eye[:, None, None])
 
 

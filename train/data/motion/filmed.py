@@ -13,7 +13,7 @@ CLEAN_SHARE = 0.4
 
 
 def make_batch(
-    take: Take, rng: np.random.Generator, clean_share: float = CLEAN_SHARE, foreign: bool = False
+    take: Take, rng: np.random.Generator, clean_share: float = CLEAN_SHARE, foreign: bool = False, tripods: float = 0.0
 ) -> dict[str, Float]:
     """Film a batch of people and detect them.
 
@@ -22,12 +22,13 @@ def make_batch(
         rng: Random source of cameras and detector.
         clean_share: Share of the sequences with the true 2D joints and full scores.
         foreign: Let some of them look like other programs' joints.
+        tripods: Share of the cameras that stand still and level; see `cameras.shoot`.
 
     Returns:
         The lifter's inputs xy (B, T, 17, 2), score (B, T, 17), dt_s (B, T) and the truth in camera axes,
         pose_m (B, T, 17, 3) pelvis-relative and root_m (B, T, 3).
     """
-    shot = shoot(take, rng)
+    shot = shoot(take, rng, tripods)
     seen_m = biased(shot.xyz_m, rng)
     focal = shot.focal[:, None, None, None]
     seen = focal * seen_m[..., :2] / np.maximum(seen_m[..., 2:], 0.1)

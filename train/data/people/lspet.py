@@ -34,8 +34,9 @@ def load_lspet(folder: Path, held_out: bool, noses: Path | None = None, hard: Pa
         folder: With `images/`, `labels.npz` and `movenet_check.npz`.
         held_out: The held-out tenth, or the rest.
         noses: npz with `picture` (file names), `xy_px` (N, 2), `score` (N,): found by a teacher in training pictures.
-        hard: npz with `picture`: the training pictures in which a detector exchanges sides (see `train.tasks.hard2d`).
-            They come HARD_SHARE times as often; MoveNet's doubts count only among them.
+        hard: npz written by `train.tasks.hard2d`: the training pictures in which a detector exchanges sides, and what a
+            third network says of them. Labels that it confirms come HARD_SHARE times as often, those that it reads as
+            the detector does are mirrored; MoveNet's doubts count only where it says nothing.
 
     Raises:
         FileNotFoundError: If the folder is not LSPET.
@@ -48,11 +49,17 @@ def load_lspet(folder: Path, held_out: bool, noses: Path | None = None, hard: Pa
     xy, weight = to_h36m17(points, marked.astype(np.float32), LSP14)
     box = np.stack([_box(p, m) for p, m in zip(points, marked, strict=True)])
     share = 0.5 + 0.5 * _uprightness(xy, weight)
-    doubted = np.array([v.endswith("_swapped") for v in _verdicts(folder, files[rows])])
-    if hard is not None:  # a label in doubt is believed if the detector, having hardly seen it, says the same
-        exchanged = np.isin(files[rows], np.load(hard)["picture"])
-        doubted &= exchanged
-        share[exchanged & ~doubted] *= HARD_SHARE
+    verdict = np.array(_verdicts(folder, files[rows]))
+    doubted = np.char.endswith(verdict, "_swapped")
+    if hard is not None:
+        exchanged, third = _opinions(hard, files[rows])
+        mirrored = exchanged & (third < 0)
+        # a label in doubt is believed if the detector, having hardly seen it, or the third network says the same
+        doubted &= exchanged & (third == 0)
+        sure = (third > 0) | (verdict == "agree") if third.any() else True
+        share[exchanged & ~doubted & ~mirrored & sure] *= HARD_SHARE
+        for part in (xy, weight):
+            part[mirrored] = part[mirrored][:, list(H36M17.mirror)]
     share[doubted] *= SWAPPED_SHARE
     weight[np.ix_(doubted, TWO_SIDED)] *= 0.5
     if noses is not None:
@@ -67,6 +74,13 @@ def load_lspet(folder: Path, held_out: bool, noses: Path | None = None, hard: Pa
 def file_names(folder: Path, held_out: bool) -> list[str]:
     """Return the file names in the order of `load_lspet`."""
     return [f for f in np.load(folder / "labels.npz")["file"].astype(str) if is_held_out(f) == held_out]
+
+
+def _opinions(path: Path, files: npt.NDArray[np.str_]) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.int8]]:
+    """Return (N,) in which pictures the detector exchanges sides, and what the third network says: 1 for the label."""
+    found = np.load(path)
+    third = dict(zip(found["picture"].astype(str), found["third"], strict=True)) if "third" in found else {}
+    return np.isin(files, found["picture"]), np.array([third.get(f, 0) for f in files], np.int8)
 
 
 def _box(points: npt.NDArray[np.float32], marked: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
