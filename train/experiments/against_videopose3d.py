@@ -59,7 +59,7 @@ NAMES = {
     "anew": "our shipped architecture, short sequences first, other detections each epoch",
     "as_long": "our shipped architecture, the same for as many minutes as VideoPose3D's own code",
     "recipe": "our shipped architecture, other bodies, limbs and detections each epoch as in its recipe",
-    "weights": "the shipped lifter-tcn itself (all training clips, random cameras, long training)",
+    "weights": "the shipped lifter-tcn itself (all training clips, random cameras, half of them level, long training)",
 }
 
 RUNS = ["theirs", "theirs_equal", "ours", "shipped", "anew", "as_long", "recipe", "weights"]
