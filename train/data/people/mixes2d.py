@@ -14,7 +14,6 @@ from train.data.people.people2d import Mixer, StillSet, load_shard
 from train.errors import reading
 
 WEIGHTS = Path("weights/movenet_lightning_f16.npz")
-TURNED = 0.5  # chance of any angle for rendered people: upside down, photographs' labels often have sides exchanged
 UNLICENSED = "LSPET (no licence stated: research data inside)"
 
 
@@ -82,10 +81,7 @@ def _video(choice: DataChoice) -> list[StillSet]:
 
 
 def _rendered(choice: DataChoice) -> list[StillSet]:
-    if choice.rendered is None:
-        return []
-    shards = [load_shard(p) for p in sorted(choice.rendered.glob("*.npz"))]
-    return [replace(s, augment=replace(s.augment, any_angle=TURNED)) for s in shards]
+    return [load_shard(p) for p in sorted(choice.rendered.glob("*.npz"))] if choice.rendered else []
 
 
 def _nobody(choice: DataChoice) -> list[StillSet]:
