@@ -49,9 +49,8 @@ def test_unseen_joints_change_nothing_in_the_file(engine: Engine) -> None:
     assert (out["root_m"][:, 2] > 0).all()
 
 
-def test_no_bone_of_the_default_wanders_even_where_the_joints_are_nonsense() -> None:
-    rng, engine = np.random.default_rng(0), open_engine("lifter-tcn", "ort", threads=1)
-    frames = 120
+def test_no_bone_wanders_even_where_the_joints_are_nonsense(engine: Engine) -> None:
+    rng, frames = np.random.default_rng(0), 120
     joints = rng.normal(0, 0.2, (frames, 17, 2)).astype(np.float32)
     out = [
         engine.run(
@@ -60,7 +59,6 @@ def test_no_bone_of_the_default_wanders_even_where_the_joints_are_nonsense() -> 
         )["xyz_m"][0]
         for t in range(frames)
     ]  # fmt: skip
-    engine.close()
     assert 0 < bone_length_sd_mm(np.stack(out)).max() < 5
 
 
