@@ -65,7 +65,7 @@ def main(argv: list[str] | None = None) -> None:
     engine.close()
     hard = np.array(exchanged, bool)
     args.out.mkdir(parents=True, exist_ok=True)
-    third = opinions(those, args.mediapipe) if args.mediapipe else np.zeros(len(those), np.int8)
+    third = opinions(those, args.mediapipe) if args.mediapipe and those else np.zeros(len(those), np.int8)
     np.savez(args.out / HARD, picture=names[: len(hard)][hard], third=third)
     print(
         f"\r{args.out / HARD}: sides exchanged in {hard.sum()} of {len(hard)} pictures; "
