@@ -11,6 +11,7 @@ import pytest
 
 from engines.skeletons import H36M17, LSP14
 from train.data.people.lspet import HARD, HARD_SHARE, file_names, is_held_out, load_lspet
+from train.data.people.mixes2d import DataChoice
 from train.measure.evaluate2d import CONFIRMED, measure, set_people
 from train.measure.metrics2d import side_opinion
 from train.tasks import hard2d
@@ -121,6 +122,9 @@ def test_where_the_third_network_says_nothing_only_movenet_makes_a_picture_hard(
     np.savez(tmp_path / HARD, picture=np.array(names[3:5]), third=np.array([1, 0], np.int8))
     usual, judged = (load_lspet(lspet, held_out=False, hard=hard) for hard in (None, tmp_path / HARD))
     assert judged.share[4] == pytest.approx(usual.share[4])
+    assert any("MediaPipe" in note for note in DataChoice(lspet, labels=tmp_path).note())
+    np.savez(tmp_path / HARD, picture=np.array(names[3:5]), third=np.zeros(2, np.int8))
+    assert not any("MediaPipe" in note for note in DataChoice(lspet, labels=tmp_path).note())
 
 
 def test_an_opinion_on_sides_needs_joints_that_lie_on_the_labels(lspet):

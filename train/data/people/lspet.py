@@ -76,11 +76,20 @@ def file_names(folder: Path, held_out: bool) -> list[str]:
     return [f for f in np.load(folder / "labels.npz")["file"].astype(str) if is_held_out(f) == held_out]
 
 
-def _opinions(path: Path, files: npt.NDArray[np.str_]) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.int8]]:
-    """Return (N,) in which pictures the detector exchanges sides, and what the third network says: 1 for the label."""
+def third_opinions(path: Path | None) -> dict[str, int]:
+    """Return what a third network says of pictures in a file of hard ones: 1 for the label, -1 for its mirror."""
+    if path is None:
+        return {}
     found = np.load(path)
-    third = dict(zip(found["picture"].astype(str), found["third"], strict=True)) if "third" in found else {}
-    return np.isin(files, found["picture"]), np.array([third.get(f, 0) for f in files], np.int8)
+    if "third" not in found:
+        return {}
+    return {f: int(t) for f, t in zip(found["picture"].astype(str), found["third"], strict=True) if t}
+
+
+def _opinions(path: Path, files: npt.NDArray[np.str_]) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.int8]]:
+    """Return (N,) in which pictures the detector exchanges sides, and what the third network says."""
+    third = third_opinions(path)
+    return np.isin(files, np.load(path)["picture"]), np.array([third.get(f, 0) for f in files], np.int8)
 
 
 def _box(points: npt.NDArray[np.float32], marked: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:

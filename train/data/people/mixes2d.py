@@ -8,12 +8,13 @@ from pathlib import Path
 
 from train.data.people.annotated import STILL_READERS, VIDEO_READERS
 from train.data.people.augment2d import AugmentConfig
-from train.data.people.lspet import HARD, HARD_SHARE, load_lspet
+from train.data.people.lspet import HARD, HARD_SHARE, load_lspet, third_opinions
 from train.data.people.nobody import load_nobody
 from train.data.people.people2d import Mixer, StillSet, load_shard
 from train.errors import reading
 
 WEIGHTS = Path("weights/movenet_lightning_f16.npz")
+JUDGE = "MediaPipe Pose (Google, Apache-2.0)"
 UNLICENSED = "LSPET (no licence stated: research data inside)"
 
 
@@ -52,6 +53,7 @@ class DataChoice:
         notes += ["rendered people"] if self.rendered else []
         notes += [UNLICENSED] if self.lspet else []
         notes += [f"pictures of {HARD} {HARD_SHARE:g} times as often"] if self.lspet and self.beside(HARD) else []
+        notes += [f"sides of labels judged by {JUDGE}"] if self.lspet and third_opinions(self.beside(HARD)) else []
         notes += ["backgrounds (CC0, MIT)"] if self.backgrounds else []
         readers = STILL_READERS | VIDEO_READERS
         return notes + [readers[name].terms for name, _ in self.sets]
