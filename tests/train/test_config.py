@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from train.errors import DataError
-from train.loop.config import parse
+from train.loop.config import fraction, parse
 from train.loop.fit import FitConfig, fit
 from train.loop.runlog import RunLog, read_curves
 
@@ -20,6 +20,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--out", type=Path, required=True)
     p.add_argument("--model", choices=["tcn", "lstm"], default="tcn")
     p.add_argument("--lr", type=float, default=1e-3)
+    p.add_argument("--tripods", type=fraction, default=0.5)
     p.add_argument("--eval-every", type=int, default=500)
     p.add_argument("--seeds", type=int, nargs="*", default=[0])
     p.add_argument("--no-lspet", dest="lspet", action="store_false")
@@ -82,6 +83,9 @@ def test_data_that_is_not_there_is_told_if_it_was_given(tmp_path: Path) -> None:
         ("[stage]\nlr = 3", "no option 'stage'"),
         ('model = "gru"', "invalid choice: 'gru'"),
         ("lr = ", "is not TOML"),
+        ("tripods = 1.5", "1.5 is not a share: 0 to 1"),
+        ('tripods = "many"', "many is not a share"),
+        ("tripods = nan", "nan is not a share"),
     ],
 )
 def test_a_wrong_file_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, says: str) -> None:

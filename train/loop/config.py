@@ -44,6 +44,21 @@ def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) ->
     return args
 
 
+def fraction(text: str) -> float:
+    """Read an option that is a share or a chance, 0 to 1.
+
+    Raises:
+        argparse.ArgumentTypeError: If it is none.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a share: 0 to 1")
+    return value
+
+
 def _appended(parser: argparse.ArgumentParser, words: Sequence[str]) -> set[str]:
     """Return the options that may be given several times and are given on the command line."""
     given = {word.partition("=")[0] for word in words}

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from train.loop.config import fraction
 from train.loop.provenance import write_provenance
 from train.tasks.detector import read_start
 
@@ -44,7 +45,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     p.add_argument("before", type=Path, help="checkpoint or .onnx")
     p.add_argument("after", type=Path, help="checkpoint or .onnx")
-    p.add_argument("--share", type=float, default=0.5, help="of the second one (default: %(default)s)")
+    p.add_argument("--share", type=fraction, default=0.5, help="of the second one (default: %(default)s)")
     p.add_argument("--out", type=Path, required=True, help="folder for best.pt and its provenance")
     args = p.parse_args(argv)
     (_, facts, before), (_, later, after) = read_start(args.before), read_start(args.after)

@@ -16,7 +16,7 @@ from train.data.people.annotated import STILL_READERS, VIDEO_READERS
 from train.data.people.mixes2d import WEIGHTS, DataChoice
 from train.deliver.export import export_model, read_weights
 from train.errors import reading
-from train.loop.config import parse
+from train.loop.config import fraction, parse
 from train.losses2d import LOSSES
 from train.measure.calibrate import load_curves
 from train.models.compact import CompactDetector
@@ -142,8 +142,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--steps", type=int, help="optimiser steps of a stage")
     p.add_argument("--batch", type=int, help="sequences per step")
     p.add_argument("--lr", type=float, help="peak learning rate of new layers")
-    p.add_argument("--erase", type=float, help="chance of random erasing")
-    p.add_argument("--cut", type=float, help="chance that the picture ends on the person")
+    p.add_argument("--erase", type=fraction, help="chance of random erasing")
+    p.add_argument("--cut", type=fraction, help="chance that the picture ends on the person")
     p.add_argument("--calm", type=float, help="factor on how unusual crops are: angles, occluders, sizes")
     kinds = ("PHOTOS", "VIDEO", "RENDERED", "NOBODY")
     p.add_argument("--shares", type=float, nargs=4, metavar=kinds, help="of each kind in a batch")

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from engines.metrics3d import mpjpe_mm, n_mpjpe_mm, p_mpjpe_mm
 from train.data.motion.mocap import data_root
 from train.data.motion.rigs import Camera, room_rig, virtual_rig
-from train.loop.config import parse
+from train.loop.config import fraction, parse
 from train.loop.fit import Batch, FitConfig, fit, steps_done
 from train.methods.footage import Footage, both_splits
 from train.methods.geometry import TwoBranch, pretrain_loss, reprojection_loss, transform_reprojection_loss
@@ -146,7 +146,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--transform-weight", type=float, default=1.0, help="lambda; 0: re-projection loss alone")
     p.add_argument("--width", type=int, default=256, help="1024 in the thesis")
     p.add_argument("--blocks", type=int, default=4)
-    p.add_argument("--dropout", type=float, default=0.0)
+    p.add_argument("--dropout", type=fraction, default=0.0)
     p.add_argument("--steps", type=int, default=6000)
     p.add_argument("--pretrain-steps", type=int, default=1000)
     p.add_argument("--pairs", type=int, default=256, help="pairs of views in a batch")

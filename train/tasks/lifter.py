@@ -20,7 +20,7 @@ from train.data.motion.filmed import make_batch
 from train.data.motion.mocap import Motion, data_root, even_takes, sample_takes
 from train.data.motion.motion_files import load_any
 from train.deliver.export import export_model, read_weights
-from train.loop.config import parse
+from train.loop.config import fraction, parse
 from train.loop.fit import Batch, FitConfig, fit, steps_done
 from train.loop.provenance import read_provenance, write_provenance
 from train.losses3d import acceleration_loss, bone_loss, position_loss, root_loss, velocity_loss
@@ -148,7 +148,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--threads", type=int, default=1)
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--look-ahead", type=int, default=0, help="frames that the answer lags behind; 0 to 3 are useful")
-    p.add_argument("--tripods", type=float, default=0.5, help="share of cameras that stand still and level")
+    p.add_argument("--tripods", type=fraction, default=0.5, help="share of cameras that stand still and level")
     p.add_argument("--init", type=Path, help="begin from the weights of this .onnx file, where they fit")
     p.add_argument("--export", type=Path, help="write the best model as .onnx")
     p.add_argument("--note", default="", help="kept in the exported file's provenance")

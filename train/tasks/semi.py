@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from engines.metrics3d import mpjpe_mm, n_mpjpe_mm, p_mpjpe_mm, root_error_share
 from train.data.motion.mocap import Float, data_root
 from train.data.motion.rigs import room_rig
-from train.loop.config import parse
+from train.loop.config import fraction, parse
 from train.loop.epochs import EpochConfig, fit_epochs
 from train.loop.fit import Batch
 from train.methods.footage import Footage, both_splits, windows
@@ -101,7 +101,7 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--out", type=Path, required=True, help="checkpoint and log; an interrupted run goes on from here")
     p.add_argument("--data", type=Path, help="folder of motion.npz (default: $POSESTREAM_DATA/mocap)")
-    p.add_argument("--labels", type=float, default=0.05, help="share of the training frames that have labels")
+    p.add_argument("--labels", type=fraction, default=0.05, help="share of the training frames that have labels")
     p.add_argument("--no-projection", action="store_true", help="without the re-projection loss")
     p.add_argument("--bones", choices=("none", "l1", "l2"), default="l1", help="the bone-length term")
     p.add_argument("--frames", type=int, choices=sorted(KERNELS), default=27, help="receptive field")

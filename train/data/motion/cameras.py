@@ -7,6 +7,7 @@ that `picture = focal * X / Z` with the focal length as a share of the longer si
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +38,20 @@ class Shot:
     assumed: Float
 
 
+class Framing(NamedTuple):
+    """How B cameras are set up before they have a place.
+
+    half_wh (B, 2) and focal (B,) as in `Shot`; fill (B,) the person's share of the picture's height; upper (B,) whether
+    only the upper body is meant to be seen; stands (B,) whether the camera is on a tripod.
+    """
+
+    half_wh: npt.NDArray[np.float64]
+    focal: npt.NDArray[np.float64]
+    fill: npt.NDArray[np.float64]
+    upper: npt.NDArray[np.bool_]
+    stands: npt.NDArray[np.bool_]
+
+
 def shoot(take: Take, rng: np.random.Generator, tripods: float = 0.0) -> Shot:
     """Place one camera per person, 0.3..2.5 m up, any side, roughly aimed, some panning along, and project.
 
@@ -60,7 +75,7 @@ def shoot(take: Take, rng: np.random.Generator, tripods: float = 0.0) -> Shot:
     upper &= ~stands
     from_afar = take.stature_m * focal / (own.uniform(2.5, 6, people) * 2 * half_wh[:, 1])
     fill = np.where(stands, np.minimum(from_afar, 0.85), fill)
-    xyz_m = _look(take, rng, own, half_wh, focal, fill, upper, stands)
+    xyz_m = _look(take, Framing(half_wh, focal, fill, upper, stands), rng, own)
     xyz_m[..., 2] += np.maximum(0, NEAREST_M - xyz_m[..., 2].min((1, 2)))[:, None, None]
     wrong = np.where(rng.random(people) < 0.5, rng.uniform(-0.25, 0.25, people), 0)
     picture = focal[:, None, None, None] * xyz_m[..., :2] / xyz_m[..., 2:]
@@ -68,17 +83,9 @@ def shoot(take: Take, rng: np.random.Generator, tripods: float = 0.0) -> Shot:
     return Shot(*(a.astype(np.float32) for a in parts))
 
 
-def _look(
-    take: Take,
-    rng: np.random.Generator,
-    own: np.random.Generator,
-    half_wh: npt.NDArray[np.float64],
-    focal: npt.NDArray[np.float64],
-    fill: npt.NDArray[np.float64],
-    upper: npt.NDArray[np.bool_],
-    stands: npt.NDArray[np.bool_],
-) -> npt.NDArray[np.float64]:
-    """Return (B, T, 17, 3) joints in the axes of random cameras."""
+def _look(take: Take, framing: Framing, rng: np.random.Generator, own: np.random.Generator) -> npt.NDArray[np.float64]:
+    """Return (B, T, 17, 3) joints in the axes of random cameras; `own` draws what only tripods have."""
+    half_wh, focal, fill, upper, stands = framing
     people, world = len(focal), take.xyz_m.astype(np.float64)
     distance = focal * take.stature_m / (fill * 2 * half_wh[:, 1])
     middle = world[:, :, 0].mean(1)  # (B, 3)
