@@ -42,13 +42,17 @@ def _in_train(target: str, needs: str = "torch") -> Command:
 
 
 COMMANDS: dict[str, Command] = {
-    "run": Command("live: camera, stream or clip -> 3D skeletons (the word may be left out)", "pipeline.run:main"),
-    "replay": Command("offline: every frame, as fast as the machine goes; saves results", "pipeline.replay:main"),
+    "run": Command(
+        "live: camera, stream or clip -> 3D skeletons (the word may be left out)", "pipeline.commands.run:main"
+    ),
+    "replay": Command(
+        "offline: every frame, as fast as the machine goes; saves results", "pipeline.commands.replay:main"
+    ),
     "view": Command("watch a live stream, or scrub through saved results", "viewer.app:main"),
-    "compare": Command("results of several models side by side, as a video", "pipeline.compare:main"),
+    "compare": Command("results of several models side by side, as a video", "pipeline.commands.compare:main"),
     "build": Command("make TensorRT engines for this machine's GPU", "engines.build:main"),
-    "bench": Command("where the milliseconds go", "pipeline.bench:main"),
-    "doctor": Command("what this machine can run, and what is missing", "pipeline.doctor:main"),
+    "bench": Command("where the milliseconds go", "pipeline.bench.command:main"),
+    "doctor": Command("what this machine can run, and what is missing", "pipeline.commands.doctor:main"),
     "train": Command(
         "train a model: finder, detector, lifter, and others with little or no 3D truth; report: curves of runs",
         parts={
@@ -68,7 +72,9 @@ COMMANDS: dict[str, Command] = {
         parts={
             "finder": _in_train("train.tasks.eval_finder:main"),
             "detector": _in_train("train.tasks.eval_detector:main"),
-            "lifter": Command("lift 2D tracks from a file, or measure on motion capture", "pipeline.eval_lifter:main"),
+            "lifter": Command(
+                "lift 2D tracks from a file, or measure on motion capture", "pipeline.commands.eval_lifter:main"
+            ),
         },
     ),
 }  # fmt: skip

@@ -20,9 +20,11 @@ import zmq
 
 from pipeline.config import DEFAULT_ENDPOINT
 from pipeline.errors import SourceError
-from pipeline.links import Subscriber
 from pipeline.messages import EndOfStream, People3D, Stamp
-from pipeline.record import load_film
+from pipeline.processes.links import Subscriber
+from pipeline.results.record import Results, load_film, load_results
+
+__all__ = ["Results", "load_results", "recorded", "subscribe"]
 
 
 def subscribe(

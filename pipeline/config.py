@@ -162,7 +162,7 @@ class StageConfig:
 
     Attributes:
         name: "decode", "detect", "lift", "record", "view".
-        target: Dotted name of `make(config) -> handler`, e.g. "pipeline.lift:make"; with `own_loop` of a
+        target: Dotted name of `make(config) -> handler`, e.g. "pipeline.inference.lift:make"; with `own_loop` of a
             function `(config, lifeline) -> None` that does everything itself (the viewer).
         run: The run it belongs to.
         reads: The link that the stage reads; None for a source, or with `own_loop`.

@@ -1,7 +1,7 @@
 """What flows between processes, as frozen dataclasses; constructors check shape and dtype once.
 
 P = people (0 is normal), J = 17 joints of the H36M17 skeleton. Pixel origin: top-left corner of the
-top-left pixel. Camera axes: x right, y down, z forward. Images are RGB. pipeline/wire.py turns messages
+top-left pixel. Camera axes: x right, y down, z forward. Images are RGB. pipeline/processes/wire.py turns messages
 into bytes and back.
 """
 

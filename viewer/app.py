@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 from pipeline.config import DEFAULT_ENDPOINT, StageConfig
 from pipeline.errors import UsageError
-from pipeline.lifeline import Lifeline, Stopped
-from pipeline.links import Subscriber
 from pipeline.messages import EndOfStream, People3D, StageStatus
-from pipeline.redact import redact
+from pipeline.processes.lifeline import Lifeline, Stopped
+from pipeline.processes.links import Subscriber
+from pipeline.sources.redact import redact
 from viewer.display import check_qt, check_screen
 from viewer.feed import Feed
 
@@ -114,7 +114,7 @@ def _open(args: argparse.Namespace) -> tuple[Session, Feed | None]:
     """
     what = str(args.what)
     if Path(what).suffix in RESULTS_SUFFIXES or Path(what).exists():
-        from pipeline.record import load_film
+        from pipeline.results.record import load_film
         from viewer.film import Film
         from viewer.playback import Playback
 

@@ -1,9 +1,9 @@
-"""Bone colours, the window's own colours and its style sheet; the colours of people are in pipeline/colors.py."""
+"""Bone colours, the window's own colours and its style sheet; people's colours are in pipeline/overlay/colors.py."""
 
 from __future__ import annotations
 
 from engines.skeletons import H36M17
-from pipeline.colors import DIM, LEFT, MIDDLE, RGB, RIGHT, SIDES, TEXT, opacity
+from pipeline.overlay.colors import DIM, LEFT, MIDDLE, RGB, RIGHT, SIDES, TEXT, opacity
 
 __all__ = ["DIM", "LEFT", "MIDDLE", "RGB", "RIGHT", "SIDES", "TEXT", "opacity"]
 

@@ -26,7 +26,7 @@ OTHER_CLOCK_MS = 20_000.0
 
 
 class Ear(Protocol):
-    """What the feed listens to: `pipeline.links.Subscriber`, or a stand-in."""
+    """What the feed listens to: `pipeline.processes.links.Subscriber`, or a stand-in."""
 
     def wait(self, timeout_ms: int) -> bool:
         """Wait for a message; True if there is one."""

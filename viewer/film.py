@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import SourceError
-from pipeline.file import FileSource
+from pipeline.sources.file import FileSource
 
 Image = npt.NDArray[np.uint8]
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.messages import People3D, Stamp
-from pipeline.record import Results
+from pipeline.results.record import Results
 from viewer.film import Film
 from viewer.recording import FIRST_FRAME
 from viewer.session import Shot

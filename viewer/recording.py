@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from pipeline.messages import Message, People3D, StageStatus
-from pipeline.record import collect, save_results
+from pipeline.results.record import collect, save_results
 
 FIRST_FRAME = "first_frame"
 """Entry of a recording's `info`: index of the frame it begins with."""

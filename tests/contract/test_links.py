@@ -14,9 +14,9 @@ import zmq
 
 from pipeline.config import LinkConfig, Policy
 from pipeline.errors import OutputError, WireError
-from pipeline.links import Receiver, Sender, Subscriber
 from pipeline.messages import EndOfStream, Frame, Message, StageStatus, Stamp
-from pipeline.wire import pack
+from pipeline.processes.links import Receiver, Sender, Subscriber
+from pipeline.processes.wire import pack
 
 
 @pytest.fixture

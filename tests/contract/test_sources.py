@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.camera import open_camera
 from pipeline.config import SourceConfig
-from pipeline.video import Picture, VideoSource, open_source
+from pipeline.sources.camera import open_camera
+from pipeline.sources.video import Picture, VideoSource, open_source
 from tests.pipeline.clips import make_clip, picture, serving
 from tests.pipeline.fake_camera import FakeDevice
 

@@ -14,10 +14,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline import launch, table
+from pipeline.commands import launch
+from pipeline.commands.terminal import Terminal
 from pipeline.config import OutputConfig, Policy, RunConfig, SourceConfig, StageConfig
 from pipeline.errors import PipelineError
-from pipeline.terminal import Terminal
+from pipeline.processes import table
 
 FAKES = "tests.pipeline.fake_stages"
 _build = table.build

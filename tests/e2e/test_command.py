@@ -13,7 +13,7 @@ import pytest
 from engines.geometry import default_focal_px
 from engines.runtime import WEIGHTS_DIR
 from pipeline.config import SourceConfig
-from pipeline.record import Results, load_results
+from pipeline.results.record import Results, load_results
 from tests.e2e.conftest import ROOT, Run
 
 Start = Callable[..., Run]
@@ -26,8 +26,8 @@ pytestmark = pytest.mark.skipif(len(list(WEIGHTS_DIR.glob("*.onnx"))) < 3, reaso
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The first frames of a clip with a person in it."""
-    from pipeline.video import open_source
-    from pipeline.writer import VideoWriter
+    from pipeline.overlay.writer import VideoWriter
+    from pipeline.sources.video import open_source
 
     data = Path(os.environ.get("POSESTREAM_DATA", ROOT.parent / "shared" / "data"))
     known = [path for path in (ROOT / "pipeline" / "demo.mp4", data / "clips" / "pose_1.mp4") if path.is_file()]

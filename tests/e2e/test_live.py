@@ -17,9 +17,9 @@ import pytest
 import zmq
 
 from pipeline.client import subscribe
-from pipeline.links import Subscriber
 from pipeline.messages import EndOfStream, People3D, StageStatus
-from pipeline.record import load_results
+from pipeline.processes.links import Subscriber
+from pipeline.results.record import load_results
 from tests.e2e.conftest import Run
 
 Start = Callable[..., Run]

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.record import load_results
+from pipeline.results.record import load_results
 from tests.e2e.conftest import Run
 
 Start = Callable[..., Run]

@@ -18,8 +18,8 @@ import numpy as np
 
 from pipeline.config import StageConfig
 from pipeline.errors import SourceError
-from pipeline.lifeline import Lifeline
 from pipeline.messages import Frame, People2D, People3D, StageStatus, Stamp
+from pipeline.processes.lifeline import Lifeline
 
 SIZE_WH = (64, 48)
 

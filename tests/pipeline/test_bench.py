@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.bench import machine, main, measure_peer
-from pipeline.bench_clips import encode_for_streaming, repeat, serving
-from pipeline.bench_live import summarise_live
-from pipeline.bench_report import insert
+from pipeline.bench.clips import encode_for_streaming, repeat, serving
+from pipeline.bench.command import machine, main, measure_peer
+from pipeline.bench.live_runs import summarise_live
+from pipeline.bench.report import insert
 from pipeline.errors import OutputError, PipelineError, SourceError, UsageError
-from pipeline.file import FileSource
-from pipeline.stream import open_stream
+from pipeline.sources.file import FileSource
+from pipeline.sources.stream import open_stream
 from tests.engines.tiny_models import counting_lifter, drifting_detector, fixed_finder
 from tests.pipeline.clips import make_clip, number
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import cli, options, replay, run
+from pipeline import cli
+from pipeline.commands import options, replay, run
 from pipeline.config import Policy
 from pipeline.errors import OutputError, PipelineError, UsageError
 
@@ -22,7 +23,9 @@ def test_importing_the_command_imports_nothing_heavy() -> None:
 
 
 def test_the_supervising_process_imports_no_networks_windows_or_codecs() -> None:
-    script = f"import sys, pipeline.replay, pipeline.run; print([m for m in {HEAVY} if m in sys.modules])"
+    script = (
+        f"import sys, pipeline.commands.replay, pipeline.commands.run; print([m for m in {HEAVY} if m in sys.modules])"
+    )
     told = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     assert told.stdout == "[]\n"
 

@@ -11,9 +11,9 @@ import zmq
 from pipeline.client import subscribe
 from pipeline.config import LinkConfig
 from pipeline.errors import OutputError, WireError
-from pipeline.links import Sender
 from pipeline.messages import EndOfStream, Message, StageStatus, Stamp
-from pipeline.wire import pack
+from pipeline.processes.links import Sender
+from pipeline.processes.wire import pack
 from tests.pipeline.fake_stages import people_2d, people_3d
 
 Publish = Callable[[list[Message | bytes], float], str]

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from pipeline.cli import main
-from pipeline.draw3d import BACKGROUND
-from pipeline.file import FileSource
-from pipeline.record import Results, save_results
-from pipeline.writer import VideoWriter
+from pipeline.overlay.draw3d import BACKGROUND
+from pipeline.overlay.writer import VideoWriter
+from pipeline.results.record import Results, save_results
+from pipeline.sources.file import FileSource
 
 DEMO = Path(__file__).parents[2] / "pipeline" / "demo.mp4"
 FRAMES = 6

@@ -9,15 +9,17 @@ import numpy as np
 import pytest
 
 from pipeline.config import Policy, RunConfig, SourceConfig, StageConfig
-from pipeline.decode import DecodeStage, make
 from pipeline.errors import SourceError
 from pipeline.messages import Frame
-from pipeline.video import Picture
+from pipeline.sources.decode import DecodeStage, make
+from pipeline.sources.video import Picture
 from tests.pipeline.clips import make_clip, number
 
 
 def stage(source: SourceConfig, policy: Policy = Policy.EVERY, first_seq: int = 0) -> DecodeStage:
-    return make(StageConfig("decode", "pipeline.decode:make", RunConfig(source, policy=policy), first_seq=first_seq))
+    return make(
+        StageConfig("decode", "pipeline.sources.decode:make", RunConfig(source, policy=policy), first_seq=first_seq)
+    )
 
 
 class SlowSource:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline import detect, lift
 from pipeline.config import ModelConfig, OutputConfig, PoseConfig, RunConfig, SourceConfig, StageConfig
+from pipeline.inference import detect, lift
 from pipeline.messages import Frame, Stamp
 from tests.engines.tiny_models import counting_lifter, drifting_detector, fixed_finder
 

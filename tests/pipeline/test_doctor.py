@@ -10,8 +10,9 @@ import pytest
 
 from engines import runtime
 from engines.errors import EngineError
-from pipeline import camera, doctor
-from pipeline.doctor import Check
+from pipeline.commands import doctor
+from pipeline.commands.doctor import Check
+from pipeline.sources import camera
 
 ROOT = Path(__file__).parents[2]
 
@@ -142,7 +143,7 @@ def test_a_run_folder_that_cannot_be_made_is_bad(monkeypatch: pytest.MonkeyPatch
     def denied(self: object) -> None:
         raise PermissionError(13, "Permission denied", "/tmp/x")
 
-    monkeypatch.setattr("pipeline.rundir.RunDir.__init__", denied)
+    monkeypatch.setattr("pipeline.processes.rundir.RunDir.__init__", denied)
     checks = {check.name: check for check in doctor.look_at_space()}
     assert checks["run folder"].state == "bad"
     assert "TMPDIR" in checks["run folder"].mend

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from engines.skeletons import H36M17
-from pipeline.colors import LEFT, MIDDLE, RIGHT
-from pipeline.draw import compose, contact_sheet, describe, draw_skeletons
-from pipeline.draw3d import BACKGROUND, Eye, arrange, draw_scene
 from pipeline.messages import People3D, Stamp
+from pipeline.overlay.colors import LEFT, MIDDLE, RIGHT
+from pipeline.overlay.draw import compose, contact_sheet, describe, draw_skeletons
+from pipeline.overlay.draw3d import BACKGROUND, Eye, arrange, draw_scene
 
 WH = (1280, 720)
 # a standing person facing the camera, pelvis at the origin, y down

@@ -13,11 +13,11 @@ import pytest
 from engines.lifter import Lifter
 from engines.runtime import open_engine
 from engines.tracks import Tracks, lift_tracks
-from pipeline import compare, eval_lifter
 from pipeline.client import recorded
+from pipeline.commands import compare, eval_lifter
 from pipeline.errors import OutputError, SourceError
-from pipeline.record import load_results
-from pipeline.track_file import load_tracks
+from pipeline.results.record import load_results
+from pipeline.results.track_file import load_tracks
 
 ROOT = Path(__file__).parents[2]
 BASE = "import sys; sys.modules.update(torch=None, onnx=None, matplotlib=None); from pipeline.cli import main; "

@@ -12,13 +12,13 @@ from engines.joint_filter import JointFilter
 from engines.lifter import Lifter
 from engines.ort import OrtEngine
 from engines.runtime import Engine, find_weights
+from pipeline.commands.demo import CLIP
 from pipeline.config import SourceConfig
-from pipeline.demo import CLIP
-from pipeline.detect import DetectStage
-from pipeline.lift import LiftStage
+from pipeline.inference.detect import DetectStage
+from pipeline.inference.lift import LiftStage
+from pipeline.inference.track import TrackConfig, Tracker
 from pipeline.messages import Frame, People3D, Stamp
-from pipeline.track import TrackConfig, Tracker
-from pipeline.video import open_source
+from pipeline.sources.video import open_source
 from tests.engines.test_handover import Later
 
 FRAMES, FIRST = 14, 100

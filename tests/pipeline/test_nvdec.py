@@ -9,11 +9,11 @@ import av
 import numpy as np
 import pytest
 
+from pipeline.commands.options import decoded_as_asked
 from pipeline.config import SourceConfig
 from pipeline.errors import SourceError, UsageError
-from pipeline.file import FileSource
-from pipeline.options import decoded_as_asked
-from pipeline.video import open_source
+from pipeline.sources.file import FileSource
+from pipeline.sources.video import open_source
 from tests.pipeline.clips import make_clip, number, turn
 
 HAVE_IT = importlib.util.find_spec("PyNvVideoCodec") is not None

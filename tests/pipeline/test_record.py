@@ -16,9 +16,9 @@ import pytest
 
 from pipeline.client import recorded
 from pipeline.errors import OutputError, SourceError
-from pipeline.journal import Journal, read_journal
 from pipeline.messages import EndOfStream, People3D, StageStatus, Stamp
-from pipeline.record import collect, load_results, save_results
+from pipeline.results.journal import Journal, read_journal
+from pipeline.results.record import collect, load_results, save_results
 from tests.pipeline.fake_stages import people_2d, people_3d
 
 
@@ -163,7 +163,7 @@ def test_kill_9_of_the_writer_loses_nothing_that_was_added(tmp_path: Path) -> No
     path = tmp_path / "o.npz.part"
     script = (
         "import sys; from pathlib import Path; from tests.pipeline.test_record import people; "
-        "from pipeline.journal import Journal; j = Journal(Path(sys.argv[1])); "
+        "from pipeline.results.journal import Journal; j = Journal(Path(sys.argv[1])); "
         "[j.add(people(s)) for s in range(20)]; print('ready', flush=True); import time; time.sleep(60)"
     )
     root = str(Path(__file__).parents[2])

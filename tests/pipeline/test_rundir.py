@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import rundir
+from pipeline.processes import rundir
 
 ROOT = Path(__file__).parents[2]
-HOLD = "import sys; from pipeline.rundir import RunDir; d = RunDir(); print(d.path, flush=True); sys.stdin.readline()"
+IMPORTS = "import sys; from pipeline.processes.rundir import RunDir"
+HOLD = f"{IMPORTS}; d = RunDir(); print(d.path, flush=True); sys.stdin.readline()"
 
 
 @pytest.fixture

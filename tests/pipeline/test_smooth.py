@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.smooth import OneEuro
+from pipeline.inference.smooth import OneEuro
 
 
 def run(values, dt_s=1 / 30):

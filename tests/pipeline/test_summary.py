@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.commands.summary import summarise
 from pipeline.config import OutputConfig, Policy, RunConfig, SourceConfig
 from pipeline.messages import StageStatus
-from pipeline.outcome import Failure, Outcome
-from pipeline.summary import summarise
+from pipeline.processes.outcome import Failure, Outcome
 
 MODEL = {"name": "lifter-x", "precision": "fp32", "sha256": "0123456789", "backend": "abacus"}
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.messages import EndOfStream, Frame, Stamp
-from pipeline.timing import Durations, Meter
+from pipeline.processes.timing import Durations, Meter
 
 
 def test_quantiles_are_right_to_one_percent() -> None:

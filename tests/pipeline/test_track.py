@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.track import TrackConfig, Tracker
+from pipeline.inference.track import TrackConfig, Tracker
 
 WH = (1280, 720)
 

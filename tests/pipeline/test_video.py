@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 
 from pipeline.config import SourceConfig
-from pipeline.convert import upright
 from pipeline.errors import OutputError, SourceError
-from pipeline.file import FileSource
-from pipeline.images import open_images
-from pipeline.redact import redact
-from pipeline.video import Picture, open_source
-from pipeline.writer import VideoWriter
+from pipeline.overlay.writer import VideoWriter
+from pipeline.sources.convert import upright
+from pipeline.sources.file import FileSource
+from pipeline.sources.images import open_images
+from pipeline.sources.redact import redact
+from pipeline.sources.video import Picture, open_source
 from tests.pipeline.clips import make_clip, number, picture, turn
 
 
@@ -250,7 +250,7 @@ def test_decoding_is_cheap(tmp_path: Path) -> None:
     code = """
         import sys, time
         import av
-        from pipeline.file import FileSource
+        from pipeline.sources.file import FileSource
 
         def ours():
             return (picture.image for picture in FileSource(sys.argv[1]).pictures())
@@ -388,7 +388,7 @@ def test_video_of_a_killed_writer_is_readable(tmp_path: Path, suffix: str) -> No
     code = """
         import os, signal, sys
         from pathlib import Path
-        from pipeline.writer import VideoWriter
+        from pipeline.overlay.writer import VideoWriter
         from tests.pipeline.clips import picture
         writer = VideoWriter(Path(sys.argv[1]), 30)
         for n in range(150):

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.camera import list_cameras, open_camera
 from pipeline.errors import SourceError
-from pipeline.live import LiveSource
-from pipeline.stream import open_stream
-from pipeline.video import Picture
+from pipeline.sources.camera import list_cameras, open_camera
+from pipeline.sources.live import LiveSource
+from pipeline.sources.stream import open_stream
+from pipeline.sources.video import Picture
 from tests.pipeline.clips import free_port, serving
 from tests.pipeline.fake_camera import FakeDevice
 from tests.pipeline.rtsp_camera import RtspCamera

@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 from engines.errors import TensorShapeError
 from pipeline.errors import WireError
 from pipeline.messages import EndOfStream, Frame, Message, People2D, People3D, StageStatus, Stamp
-from pipeline.wire import WIRE_VERSION, pack, topic, unpack
+from pipeline.processes.wire import WIRE_VERSION, pack, topic, unpack
 
 INT = st.integers(-(2**63), 2**63 - 1)
 TEXT = st.text(max_size=20)

@@ -13,7 +13,7 @@ from engines.geometry import default_focal_px, pixels_to_rays
 from engines.lifter import Lifter
 from engines.runtime import open_engine
 from engines.tracks import Tracks, lift_tracks
-from pipeline.lift import LiftStage
+from pipeline.inference.lift import LiftStage
 from pipeline.messages import EndOfStream, People2D, People3D, Stamp
 from train.experiments import look_ahead
 from train.models.tcn import CausalTcn

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.config import StageConfig
-from pipeline.lifeline import Lifeline
+from pipeline.processes.lifeline import Lifeline
 
 
 def run(config: StageConfig, lifeline: Lifeline) -> None:

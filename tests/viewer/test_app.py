@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.child import Child
 from pipeline.config import LinkConfig, RunConfig, SourceConfig, StageConfig
 from pipeline.messages import EndOfStream
-from pipeline.record import collect, save_results
+from pipeline.processes.child import Child
+from pipeline.results.record import collect, save_results
 from tests.pipeline.clips import make_clip
 from tests.viewer.people import people
 from viewer import display
@@ -111,8 +111,8 @@ def until(child: Child, what: Callable[[], object], seconds: float = 20.0) -> No
 def test_as_a_child_it_reports_and_goes_when_the_lifeline_is_cut(tmp_path: Path):
     import zmq
 
-    from pipeline.links import Sender
-    from pipeline.wire import pack
+    from pipeline.processes.links import Sender
+    from pipeline.processes.wire import pack
 
     context: zmq.Context = zmq.Context()
     config = row(tmp_path, "viewer.app:run_viewer")

@@ -13,10 +13,10 @@ import pytest
 import zmq
 
 from pipeline.config import LinkConfig
-from pipeline.links import Sender, Subscriber
 from pipeline.messages import EndOfStream, People3D, StageStatus
-from pipeline.record import load_results
-from pipeline.wire import pack
+from pipeline.processes.links import Sender, Subscriber
+from pipeline.processes.wire import pack
+from pipeline.results.record import load_results
 from tests.viewer.people import people, picture
 from viewer.feed import Feed, display_age_ms, latency_ms
 from viewer.session import LiveSession

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.errors import SourceError
 from pipeline.messages import EndOfStream
-from pipeline.record import Results, collect, load_results, save_results
+from pipeline.results.record import Results, collect, load_results, save_results
 from tests.pipeline.clips import make_clip, number
 from tests.viewer.people import people
 from viewer.film import Film

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from pipeline.messages import EndOfStream, People3D
-from pipeline.record import collect, load_results
+from pipeline.results.record import collect, load_results
 from tests.viewer.people import people, picture
 from viewer.feed import Feed
 from viewer.playback import Playback

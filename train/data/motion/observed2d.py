@@ -26,7 +26,7 @@ Image = npt.NDArray[np.uint8]
 UNKNOWN, VISIBLE, HIDDEN, OUTSIDE = range(4)
 PELVIS, THORAX, KNEES = H36M17.index("pelvis"), H36M17.index("thorax"), (2, 5)
 ARRAYS = ("xy_px", "score", "truth_px", "state", "size_px")
-MARGIN, KEEP_BOX, SEEN = 0.12, 0.4, 0.3  # as pipeline.track.TrackConfig follows a person
+MARGIN, KEEP_BOX, SEEN = 0.12, 0.4, 0.3  # as pipeline.inference.track.TrackConfig follows a person
 TEACHER_SURE, TEACHER_APART = 0.45, 0.02  # stricter than for training: only what can stand for the truth
 
 # bones with their usual length as a share of the stature; the third largest ratio of a picture says how large one is
