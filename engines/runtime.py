@@ -15,8 +15,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from engines.cache import cache_dir
 from engines.errors import EngineError, NoEngineYet, TensorShapeError, WrongKind
+from engines.plans.cache import cache_dir
 from engines.spec import PEOPLE, EngineSpec, TensorSpec
 
 WEIGHTS_DIR = Path(__file__).parent / "weights"
@@ -155,14 +155,14 @@ def open_engine(model: str | Path, backend: str = "auto", threads: int = 1, back
 
 
 def _build_meanwhile(engine: Engine, path: Path) -> Engine:
-    from engines.background import BackgroundBuild
-    from engines.handover import HandoverEngine
+    from engines.plans.background import BackgroundBuild
+    from engines.plans.handover import HandoverEngine
 
     return HandoverEngine(engine, BackgroundBuild(path, _tell))
 
 
 def _open_tensorrt(path: Path, build: bool) -> Engine:
-    from engines.obtain import open_tensorrt
+    from engines.plans.obtain import open_tensorrt
 
     return open_tensorrt(path, _tell, build=build)
 

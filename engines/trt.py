@@ -1,7 +1,7 @@
 """TensorRT backend: state stays on the device, one CUDA graph per frame.
 
-Nothing but pixels or joints goes in and nothing but joints comes out. The plan is loaded by `engines.loaded`, rows
-and their keys are kept by `engines.slots`, buffers and graphs by `engines.banks`; this file moves a frame through.
+Nothing but pixels or joints goes in and nothing but joints comes out. In `engines.device` `loaded` loads the
+plan, `slots` keeps rows and their keys, `banks` buffers and graphs; this file moves a frame through.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from engines.banks import Bank
-from engines.cuda import Driver, PinnedArray
+from engines.device.banks import Bank
+from engines.device.cuda import Driver, PinnedArray
+from engines.device.loaded import LoadedPlan
+from engines.device.slots import Assignment, SlotTable
 from engines.errors import EngineError, TensorShapeError
-from engines.loaded import LoadedPlan
 from engines.modelfile import ModelFile
-from engines.plan import Toolkit
+from engines.plans.plan import Toolkit
 from engines.runtime import Arrays, Carried, checked_carried, checked_input
-from engines.slots import Assignment, SlotTable
 from engines.spec import PEOPLE
 
 

@@ -50,7 +50,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "view": Command("watch a live stream, or scrub through saved results", "viewer.app:main"),
     "compare": Command("results of several models side by side, as a video", "pipeline.commands.compare:main"),
-    "build": Command("make TensorRT engines for this machine's GPU", "engines.build:main"),
+    "build": Command("make TensorRT engines for this machine's GPU", "engines.plans.build:main"),
     "bench": Command("where the milliseconds go", "pipeline.bench.command:main"),
     "doctor": Command("what this machine can run, and what is missing", "pipeline.commands.doctor:main"),
     "train": Command(

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from engines.bench import main as bench_engines
+from engines.measure.bench import main as bench_engines
 from pipeline.bench import peer_mediapipe
 from pipeline.bench.clips import encode_for_streaming, repeat
 from pipeline.bench.live_runs import MemoryWatch, free_endpoint, live, run_to_end

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from engines.metrics3d import mpjpe_mm, p_mpjpe_mm
+from engines.measure.metrics3d import mpjpe_mm, p_mpjpe_mm
 from pipeline.commands.launch import launch
 from pipeline.commands.options import output_of
 from pipeline.commands.terminal import Terminal

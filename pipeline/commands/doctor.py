@@ -172,7 +172,7 @@ def look_at_gpu() -> list[Check]:
         checks.append(Check("ONNX Runtime", "ok", ", ".join(providers), facts={"providers": providers}))
     except (ImportError, OSError):
         pass  # told above, among the packages
-    from engines.readiness import look
+    from engines.measure.readiness import look
 
     checks += [Check(f.name, "ok" if f.there else "absent", f.said, f.mend, f.facts) for f in look()]
     return checks

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 from engines.lifter import Lifter
+from engines.measure.score3d import LEGEND, Truth, lines, score
 from engines.runtime import BACKENDS, Engine, open_engine
-from engines.score3d import LEGEND, Truth, lines, score
 from engines.tracks import Tracks, lift_tracks
 from pipeline.commands.launch import spare_the_inputs, write_json
 from pipeline.commands.options import check_writable, lifter_of, positive, positive_float

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from engines.errors import TensorShapeError
-from engines.score3d import TRUTH, Truth
+from engines.measure.score3d import TRUTH, Truth
 from engines.tracks import ARRAYS, Tracks, described
 from pipeline.errors import SourceError
 

@@ -18,7 +18,7 @@ class Builds(list):
 
 @pytest.fixture
 def gpu(monkeypatch, tmp_path):
-    """A machine with a GPU, as far as `engines.obtain` can tell; counts the builds."""
+    """A machine with a GPU, as far as `engines.plans.obtain` can tell; counts the builds."""
     cuda = StandInCuda()
     toolkit = make_toolkit(cuda)
     built = Builds(cuda, toolkit)
@@ -28,10 +28,10 @@ def gpu(monkeypatch, tmp_path):
         return make_plan(model, options.people), 1.25
 
     monkeypatch.setenv("POSESTREAM_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("engines.cuda._load", lambda: cuda)
-    monkeypatch.setattr("engines.obtain.find_tensorrt", lambda: toolkit)
-    monkeypatch.setattr("engines.build.find_tensorrt", lambda: toolkit)
-    monkeypatch.setattr("engines.obtain.build_plan", build_plan)
+    monkeypatch.setattr("engines.device.cuda._load", lambda: cuda)
+    monkeypatch.setattr("engines.plans.obtain.find_tensorrt", lambda: toolkit)
+    monkeypatch.setattr("engines.plans.build.find_tensorrt", lambda: toolkit)
+    monkeypatch.setattr("engines.plans.obtain.build_plan", build_plan)
     return built
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from engines.cuda import CudaError, Driver
+from engines.device.cuda import CudaError, Driver
 
 
 def card_is_here() -> bool:

@@ -15,9 +15,9 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 
-from engines.cuda import Driver
+from engines.device.cuda import Driver
 from engines.modelfile import ModelFile, read_model
-from engines.plan import Toolkit
+from engines.plans.plan import Toolkit
 from engines.trt import TrtEngine
 from tests.engines.standin_cuda import StandInCuda
 

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from engines.cuda import PROTOTYPES
+from engines.device.cuda import PROTOTYPES
 
 INVALID, OUT_OF_MEMORY, CAPTURE_UNSUPPORTED = 1, 2, 900
 ERRORS = {

@@ -7,11 +7,11 @@ import threading
 
 import pytest
 
-from engines.bench import Row, all_models, goals, main
-from engines.floor import KNOWN, work_of
-from engines.latency import Timing, measure, measure_streams
+from engines.measure.bench import Row, all_models, goals, main
+from engines.measure.floor import KNOWN, work_of
+from engines.measure.latency import Timing, measure, measure_streams
+from engines.measure.parity import recorded_frames
 from engines.ort import OrtEngine
-from engines.parity import recorded_frames
 from engines.runtime import WEIGHTS_DIR
 from tests.engines.gpu import REASON
 

@@ -13,17 +13,17 @@ import sys
 
 import pytest
 
-from engines.cache import EngineCache, PlanKey, cache_dir
 from engines.modelfile import read_model
-from engines.obtain import plan_key
-from engines.plan import PlanOptions, find_tensorrt
+from engines.plans.cache import EngineCache, PlanKey, cache_dir
+from engines.plans.obtain import plan_key
+from engines.plans.plan import PlanOptions, find_tensorrt
 from tests.engines.gpu import REASON
 from tests.engines.test_build_cache import PLAN, ROOT, python
 from tests.engines.tiny_models import counting_lifter
 
 pytest.importorskip("tensorrt_rtx", reason="needs tensorrt-rtx-cu13, which is in the dev extra")
 
-BUILD = "import sys; from engines.build import main; sys.exit(main())"
+BUILD = "import sys; from engines.plans.build import main; sys.exit(main())"
 
 
 @pytest.fixture

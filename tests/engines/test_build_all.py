@@ -11,10 +11,10 @@ import numpy as np
 import onnx
 import pytest
 
-from engines.build_table import main, table
-from engines.cache import EngineCache, Entry
+from engines.measure.parity import recorded_frames
 from engines.modelfile import read_model
-from engines.parity import recorded_frames
+from engines.plans.build_table import main, table
+from engines.plans.cache import EngineCache, Entry
 from engines.runtime import WEIGHTS_DIR
 from tests.engines.test_build_cache import ROOT
 from train.deliver.precision import note_source, to_fp16, to_int8
@@ -35,7 +35,7 @@ def built(tmp_path_factory):
         for suffix, made in (("-fp16", to_fp16(graph)), ("-int8-trt", to_int8(graph, frames, "trt"))):
             note_source(made, model.sha256)
             (cache / "models" / f"{path.stem}{suffix}.onnx").write_bytes(made.SerializeToString())
-    command = [sys.executable, "-m", "engines.build", "--all", "--precision", "all", "--people", "2"]
+    command = [sys.executable, "-m", "engines.plans.build", "--all", "--precision", "all", "--people", "2"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "POSESTREAM_CACHE": str(cache)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=500, check=False)
     return done, EngineCache(cache / "engines"), cache / "models"

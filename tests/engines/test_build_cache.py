@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from engines.cache import CacheError, EngineCache, PlanKey, write_atomically
+from engines.plans.cache import CacheError, EngineCache, PlanKey, write_atomically
 
 ROOT = Path(__file__).parents[2]
 KEY = PlanKey("lifter", "ab" * 32, "tensorrt", "10.16.1", "NVIDIA H200", "9.0", "13.0", (1, 2, 4, 8), 1024)
@@ -110,7 +110,7 @@ def test_kill_9_in_the_middle_of_writing_leaves_no_half_plan(cache, writes):
     code = """
         import os, sys
         from pathlib import Path
-        from engines.cache import EngineCache
+        from engines.plans.cache import EngineCache
         from tests.engines.test_build_cache import KEY, PLAN
         left, sync = [int(sys.argv[2])], os.fsync
         def die(fd):
@@ -132,7 +132,7 @@ def test_a_killed_builder_gives_its_lock_back(cache):
     code = """
         import sys, time
         from pathlib import Path
-        from engines.cache import EngineCache
+        from engines.plans.cache import EngineCache
         from tests.engines.test_build_cache import KEY
         with EngineCache(Path(sys.argv[1])).lock(KEY, print):
             print("locked", flush=True)

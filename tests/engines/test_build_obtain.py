@@ -9,16 +9,16 @@ import numpy as np
 import onnx
 import pytest
 
-from engines.build import SOURCE_KEY, people_sizes, variant
-from engines.build import main as build_main
-from engines.cache import EngineCache
-from engines.cuda import Driver
+from engines.device.cuda import Driver
 from engines.errors import EngineError
+from engines.measure.parity import compare, recorded_frames
 from engines.modelfile import read_model
-from engines.obtain import obtain, plan_key
 from engines.ort import OrtEngine
-from engines.parity import compare, recorded_frames
-from engines.plan import PlanOptions, Toolkit
+from engines.plans.build import SOURCE_KEY, people_sizes, variant
+from engines.plans.build import main as build_main
+from engines.plans.cache import EngineCache
+from engines.plans.obtain import obtain, plan_key
+from engines.plans.plan import PlanOptions, Toolkit
 from engines.runtime import WEIGHTS_DIR, open_engine
 from tests.engines.gpu import REASON
 from tests.engines.standin import make_plan, make_toolkit
@@ -98,7 +98,7 @@ class TestOpen:
         next(n for n in wrong.graph.node if n.output[0] == "xyz_m").op_type = "Add"
         onnx.save(wrong, tmp_path / "wrong.onnx")
         bad = make_plan(read_model(tmp_path / "wrong.onnx"))
-        monkeypatch.setattr("engines.obtain.build_plan", lambda *a, **k: (bad, 1.0))
+        monkeypatch.setattr("engines.plans.obtain.build_plan", lambda *a, **k: (bad, 1.0))
         with pytest.raises(EngineError, match=r"does not compute what ONNX Runtime computes: xyz_m .* mm \(allowed"):
             open_engine(lifter_path, "tensorrt")
         assert EngineCache().entries() == []
@@ -134,8 +134,8 @@ class TestOpen:
     def test_build_keeps_the_kernels_that_were_compiled_while_proving(self, gpu, lifter_path, monkeypatch, capsys):
         """TensorRT-RTX compiles at run time: what `posestream build` had compiled, the first run finds there."""
         rtx = make_toolkit(gpu.cuda, rtx=True)
-        for room in ("obtain", "build"):
-            monkeypatch.setattr(f"engines.{room}.find_tensorrt", lambda: rtx)
+        for name in ("obtain", "build"):
+            monkeypatch.setattr(f"engines.plans.{name}.find_tensorrt", lambda: rtx)
         assert build_main([str(lifter_path)]) == 0
         assert "ready after" in capsys.readouterr().out
         (kernels,) = EngineCache().folder.glob("*.jit")
@@ -186,10 +186,10 @@ class TestOpen:
             open_engine(lifter_path, "tensorrt")
 
     def test_a_gpu_without_tensorrt(self, gpu, lifter_path, monkeypatch):
-        from engines.plan import find_tensorrt
+        from engines.plans.plan import find_tensorrt
 
-        monkeypatch.setattr("engines.plan.MODULES", ("tensorrt_that_is_not_there",))
-        monkeypatch.setattr("engines.obtain.find_tensorrt", find_tensorrt.__wrapped__)
+        monkeypatch.setattr("engines.plans.plan.MODULES", ("tensorrt_that_is_not_there",))
+        monkeypatch.setattr("engines.plans.obtain.find_tensorrt", find_tensorrt.__wrapped__)
         assert open_engine(lifter_path).backend.endswith("get it with: pip install 'posestream[gpu]'")
         with pytest.raises(EngineError, match=r"pip install 'posestream\[gpu\]'"):
             open_engine(lifter_path, "tensorrt")
@@ -201,7 +201,7 @@ def test_running_engines_needs_neither_onnx_runtime_nor_torch(tmp_path, lifter_p
 
     code = (
         "import sys; sys.modules.update(onnxruntime=None, torch=None, onnx=None, cv2=None)\n"
-        "import engines.trt, engines.obtain, engines.build, engines.bench, engines.parity\n"
+        "import engines.trt, engines.plans.obtain, engines.plans.build, engines.measure.bench, engines.measure.parity\n"
         "from pathlib import Path; from engines.modelfile import read_model\n"
         f"print(read_model(Path({str(lifter_path)!r})).spec.name)"
     )
@@ -217,7 +217,7 @@ def test_a_verified_plan_is_all_that_is_stored(lifter_path, tmp_path, monkeypatc
     def refuse(plan):
         raise EngineError("differs")
 
-    monkeypatch.setattr("engines.obtain.build_plan", lambda *a: (b"plan", 1.0))
+    monkeypatch.setattr("engines.plans.obtain.build_plan", lambda *a: (b"plan", 1.0))
     with pytest.raises(EngineError, match="differs"):
         obtain(model, key, toolkit, cache, said.append, verify=refuse)
     assert cache.load(key) == (None, "")

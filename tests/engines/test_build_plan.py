@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 
 from engines.errors import EngineError
 from engines.modelfile import ModelFile, onnx_metadata, read_model
-from engines.plan import PlanOptions, build_plan, find_tensorrt
+from engines.plans.plan import PlanOptions, build_plan, find_tensorrt
 from engines.runtime import WEIGHTS_DIR
 from engines.spec import METADATA_KEY
 from tests.engines.tiny_models import LIFTER_SPEC, counting_lifter, drifting_detector, fixed_finder, wrong_keep_spec
@@ -52,7 +52,7 @@ def test_ctrl_c_stops_a_build(monkeypatch):
         started.wait(20)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("engines.plan.wait", interrupted)
+    monkeypatch.setattr("engines.plans.plan.wait", interrupted)
     model = read_model(WEIGHTS_DIR / "lifter-tcn.onnx")
     with pytest.raises(KeyboardInterrupt):
         build_plan(model, PlanOptions(), find_tensorrt(), lambda *step: started.set())
@@ -121,6 +121,6 @@ class TestMetadata:
 
 
 def test_without_tensorrt_the_command_that_mends_it_is_named(monkeypatch):
-    monkeypatch.setattr("engines.plan.MODULES", ("tensorrt_that_is_not_there",))
+    monkeypatch.setattr("engines.plans.plan.MODULES", ("tensorrt_that_is_not_there",))
     with pytest.raises(EngineError, match=r"TensorRT is not installed; get it with: pip install 'posestream\[gpu\]'"):
         find_tensorrt.__wrapped__()

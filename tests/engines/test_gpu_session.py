@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from engines import gpu_session
-from engines.gpu_session import Step, main, steps
+from engines.measure import gpu_session
+from engines.measure.gpu_session import Step, main, steps
 
 SAY = (sys.executable, "-c")
 

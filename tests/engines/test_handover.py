@@ -10,12 +10,12 @@ import time
 import numpy as np
 import pytest
 
-from engines.background import BackgroundBuild
 from engines.errors import EngineError
-from engines.handover import HandoverEngine
-from engines.obtain import open_tensorrt
+from engines.measure.parity import recorded_frames
 from engines.ort import OrtEngine
-from engines.parity import recorded_frames
+from engines.plans.background import BackgroundBuild
+from engines.plans.handover import HandoverEngine
+from engines.plans.obtain import open_tensorrt
 from engines.runtime import WEIGHTS_DIR, open_engine
 from tests.engines.gpu import REASON
 from tests.engines.standin import open_standin

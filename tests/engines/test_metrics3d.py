@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from engines import bones3d, metrics3d, score3d
 from engines.errors import TensorShapeError
+from engines.measure import bones3d, metrics3d, score3d
 from engines.skeletons import H36M17
 from engines.tracks import Tracks
 

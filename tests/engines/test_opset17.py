@@ -12,8 +12,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from engines.errors import EngineError
 from engines.modelfile import onnx_metadata, read_model
-from engines.opset17 import to_opset17
-from engines.plan import PlanOptions, Toolkit, build_plan
+from engines.plans.opset17 import to_opset17
+from engines.plans.plan import PlanOptions, Toolkit, build_plan
 from engines.runtime import WEIGHTS_DIR
 from train.deliver.precision import recurrent_feeds
 
@@ -28,7 +28,7 @@ def session(content: bytes) -> ort.InferenceSession:
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda p: p.stem)
 def test_every_shipped_model_is_legal_and_gives_the_same_bits(path):
-    from engines.parity import recorded_frames
+    from engines.measure.parity import recorded_frames
 
     model = read_model(path)
     older = to_opset17(model.content)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engines.readiness import look
+from engines.measure.readiness import look
 from engines.runtime import open_engine
 from tests.engines.gpu import REASON
 from tests.engines.tiny_models import counting_lifter
@@ -14,12 +14,12 @@ from tests.engines.tiny_models import counting_lifter
 def shipped(tmp_path, monkeypatch):
     folder = tmp_path / "weights"
     folder.mkdir()
-    monkeypatch.setattr("engines.readiness.WEIGHTS_DIR", folder)
+    monkeypatch.setattr("engines.measure.readiness.WEIGHTS_DIR", folder)
     return counting_lifter(folder / "lifter-tiny.onnx")
 
 
 def test_engines_that_fit_and_those_that_do_not(gpu, shipped, monkeypatch):
-    monkeypatch.setattr("engines.readiness.find_tensorrt", lambda: gpu.toolkit)
+    monkeypatch.setattr("engines.measure.readiness.find_tensorrt", lambda: gpu.toolkit)
     card, library, engine = look()
     assert (card.there, card.said) == (True, "Stand-in GPU, compute 9.0, CUDA 13.0")
     assert library.said == "stand-in 1.0"

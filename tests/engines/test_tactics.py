@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from engines.plan import find_tensorrt
-from engines.tactics import attach, keep
+from engines.plans.plan import find_tensorrt
+from engines.plans.tactics import attach, keep
 
 
 class Measured:

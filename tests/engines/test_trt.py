@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from engines.cuda import CudaError, Driver
+from engines.device.cuda import CudaError, Driver
 from engines.errors import EngineError
 from engines.modelfile import read_model
 from engines.ort import OrtEngine
@@ -171,7 +171,7 @@ def test_graphs_for_some_sizes_only_count_as_none(lifter_path, monkeypatch):
             raise CudaError("cuStreamEndCapture failed")
         return record(driver, enqueue)
 
-    monkeypatch.setattr("engines.cuda.Driver.record", fail_third)
+    monkeypatch.setattr("engines.device.cuda.Driver.record", fail_third)
     engine = open_standin(lifter_path, cuda=cuda)
     cuda.launches = 0
     engine.run(feed(1), "a")
@@ -213,7 +213,7 @@ def test_a_network_that_fails_is_named(lifter_path, monkeypatch):
 
 class TestDriver:
     def test_a_machine_without_one_says_so(self, monkeypatch):
-        monkeypatch.setattr("engines.cuda._LIBRARY", "libcuda-that-is-not-there.so.1")
+        monkeypatch.setattr("engines.device.cuda._LIBRARY", "libcuda-that-is-not-there.so.1")
         with pytest.raises(CudaError, match="no NVIDIA driver here"):
             Driver()
 

@@ -9,9 +9,9 @@ import sys
 import numpy as np
 import pytest
 
-from engines.latency import measure
+from engines.measure.latency import measure
+from engines.measure.parity import compare, recorded_frames, walk
 from engines.ort import OrtEngine
-from engines.parity import compare, recorded_frames, walk
 from engines.runtime import WEIGHTS_DIR, open_engine
 from tests.engines.gpu import GPU, REASON, card_is_here
 from tests.engines.test_build_cache import ROOT

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engines.slots import SlotTable
+from engines.device.slots import SlotTable
 
 
 def test_a_key_keeps_its_row():

@@ -131,8 +131,8 @@ def test_no_gpu_and_no_tensorrt_are_no_failure(monkeypatch: pytest.MonkeyPatch) 
     def gone(*_: object) -> None:
         raise EngineError("not here; get it with: pip install it")
 
-    monkeypatch.setattr("engines.cuda.Driver", gone)
-    monkeypatch.setattr("engines.readiness.find_tensorrt", gone)
+    monkeypatch.setattr("engines.device.cuda.Driver", gone)
+    monkeypatch.setattr("engines.measure.readiness.find_tensorrt", gone)
     checks = {check.name: check for check in doctor.look_at_gpu()}
     assert checks["GPU"].state == checks["TensorRT"].state == "absent"
     assert checks["TensorRT"].mend == ""  # without a GPU there is nothing to install it for

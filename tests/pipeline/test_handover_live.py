@@ -7,10 +7,10 @@ import numpy as np
 
 from engines.detector import Detector
 from engines.finder import Finder
-from engines.handover import HandoverEngine
 from engines.joint_filter import JointFilter
 from engines.lifter import Lifter
 from engines.ort import OrtEngine
+from engines.plans.handover import HandoverEngine
 from engines.runtime import Engine, find_weights
 from pipeline.commands.demo import CLIP
 from pipeline.config import SourceConfig

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from engines.metrics3d import p_mpjpe_mm
+from engines.measure.metrics3d import p_mpjpe_mm
 from train.methods.dictionary import FreeShapes, HierarchicalDictionary, shrunk
 from train.methods.nrsfm import Nrsfm, nrsfm_losses
 from train.methods.orthographic import (

@@ -9,9 +9,9 @@ from types import ModuleType, SimpleNamespace
 import pytest
 import torch
 
-from engines.cache import EngineCache
 from engines.errors import EngineError
 from engines.modelfile import read_model
+from engines.plans.cache import EngineCache
 from engines.runtime import WEIGHTS_DIR, open_engine
 from tests.engines.conftest import gpu  # noqa: F401  # the fixture
 from tests.engines.standin import make_plan
@@ -120,8 +120,8 @@ def test_a_shipped_file_exported_again_computes_the_same(name, tmp_path):
     assert told["data"] == spec.provenance["data"], "credits and licences go with the weights"
     assert told["checkpoint"] == shipped.name
     assert "val_30_fps" not in told, "measured on the old file"
+    from engines.measure.parity import compare, recorded_frames
     from engines.ort import OrtEngine
-    from engines.parity import compare, recorded_frames
 
     a, b = OrtEngine(shipped), OrtEngine(out)
     assert all(d.good for d in compare(a, b, recorded_frames(spec, 1)[:4]))

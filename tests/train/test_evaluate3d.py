@@ -12,8 +12,8 @@ import pytest
 
 from engines.geometry import pixels_to_rays
 from engines.lifter import Lifter
+from engines.measure.score3d import Truth, score
 from engines.runtime import open_engine
-from engines.score3d import Truth, score
 from engines.tracks import Tracks, lift_tracks
 from train.data.motion.filmed import make_batch
 from train.data.motion.mocap import even_takes

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from engines import metrics3d
+from engines.measure import metrics3d
 from engines.skeletons import H36M17
 from tests.train.walker import walkers, walking
 from train import losses3d

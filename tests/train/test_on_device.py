@@ -13,12 +13,12 @@ from onnx import TensorProto, helper
 
 from engines.detector import Detector
 from engines.errors import EngineError
-from engines.framing import compose, to_nv12
 from engines.geometry import cut_crops
+from engines.measure.framing import compose, to_nv12
+from engines.measure.parity import recorded_frames
 from engines.modelfile import read_model
 from engines.ort import OrtEngine
-from engines.parity import recorded_frames
-from engines.plan import PlanOptions, build_plan, find_tensorrt
+from engines.plans.plan import PlanOptions, build_plan, find_tensorrt
 from engines.runtime import WEIGHTS_DIR
 from tests.engines.standin import open_standin
 from train.deliver.on_device import LAYOUTS, _Graph, _nv12_planes, _places, _rgb_planes, _sample, _to_rgb, with_frame

@@ -10,11 +10,11 @@ import onnx
 import pytest
 from onnx import TensorProto
 
-from engines.build import SOURCE_KEY
+from engines.measure.parity import recorded_frames
 from engines.modelfile import read_model
 from engines.ort import OrtEngine
-from engines.parity import recorded_frames
-from engines.plan import PlanOptions, build_plan, find_tensorrt
+from engines.plans.build import SOURCE_KEY
+from engines.plans.plan import PlanOptions, build_plan, find_tensorrt
 from engines.runtime import WEIGHTS_DIR
 from engines.spec import PEOPLE
 from train.deliver.precision import note_source, read_spec, recurrent_feeds, to_fp16, to_int8

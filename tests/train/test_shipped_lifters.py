@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from engines.bones3d import bone_length_sd_mm
 from engines.lifter import Lifter
+from engines.measure.bones3d import bone_length_sd_mm
+from engines.measure.score3d import score
 from engines.runtime import Engine, find_weights, open_engine
-from engines.score3d import score
 from engines.tracks import lift_tracks
 from train.data.motion.mocap import data_root
 from train.measure.against_batch import from_file, streaming_gap

@@ -71,7 +71,7 @@ def to_engine(
         "arg_inputs": args,
         NAMES[0]: spec.input_names,
         NAMES[1]: spec.output_names if len(spec.output_names) > 1 else spec.output_names[0],
-        "disable_tf32": True,  # fp32 means 1e-4, as in engines.plan
+        "disable_tf32": True,  # fp32 means 1e-4, as in engines.plans.plan
     }
     try:
         return bytes(convert(program, **options))

@@ -17,9 +17,9 @@ import numpy.typing as npt
 import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from engines.build import SOURCE_KEY
 from engines.errors import EngineError
 from engines.geometry import HALVE_BEYOND
+from engines.plans.build import SOURCE_KEY
 from engines.spec import METADATA_KEY, PEOPLE, EngineSpec, TensorSpec
 from train.deliver.precision import read_spec
 

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from engines.build import SOURCE_KEY
+from engines.plans.build import SOURCE_KEY
 from engines.spec import METADATA_KEY, EngineSpec
 
 MATRIX_MIN = 128  # rows and columns of a weight that is worth converting; the heads, in metres, are smaller

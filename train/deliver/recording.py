@@ -86,7 +86,7 @@ def record_inputs(
 
 
 def save_recording(path: Path, recorded: dict[str, Inputs], frames: int, credit: str) -> None:
-    """Write a short recording for `engines.parity`.
+    """Write a short recording for `engines.measure.parity`.
 
     Args:
         path: Where to write (.npz).

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from engines.metrics3d import mpjpe_mm, mpjve_mm_per_frame, p_mpjpe_mm
+from engines.measure.metrics3d import mpjpe_mm, mpjve_mm_per_frame, p_mpjpe_mm
 from engines.runtime import Engine, find_weights, open_engine
 from train.data.motion.filmed import make_batch
 from train.data.motion.mocap import Float, data_root, even_takes, load_motion

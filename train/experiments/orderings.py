@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from engines.metrics3d import mpjpe_mm, mpjve_mm_per_frame, p_mpjpe_mm
+from engines.measure.metrics3d import mpjpe_mm, mpjve_mm_per_frame, p_mpjpe_mm
 from engines.skeletons import H36M17
 from train.data.motion.mocap import Float, data_root
 from train.data.motion.rigs import room_rig

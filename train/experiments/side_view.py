@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 
-from engines.metrics3d import mpjpe_mm
+from engines.measure.metrics3d import mpjpe_mm
 from engines.skeletons import H36M17
 from train.data.motion.mocap import Float, data_root
 from train.data.motion.rigs import room_rig

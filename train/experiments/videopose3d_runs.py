@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from engines.metrics3d import mpjpe_mm, mpjve_mm_per_frame, p_mpjpe_mm
+from engines.measure.metrics3d import mpjpe_mm, mpjve_mm_per_frame, p_mpjpe_mm
 from train.data.motion.mocap import Float
 from train.data.motion.windows import Track, Windows
 from train.loop.epochs import EpochConfig, fit_epochs

@@ -18,9 +18,9 @@ import numpy.typing as npt
 
 from engines.geometry import rays_to_pixels
 from engines.lifter import Lifter
-from engines.metrics3d import mpjpe_mm
+from engines.measure.metrics3d import mpjpe_mm
+from engines.measure.score3d import Truth, score
 from engines.runtime import Engine, open_engine
-from engines.score3d import Truth, score
 from engines.tracks import Tracks, lift_tracks
 from train.data.motion.filmed import make_batch
 from train.data.motion.mocap import Float, Motion, even_takes, load_motion

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from engines.bones3d import LIMBS
-from engines.score3d import CALM_JITTER_MM, LEGEND, STEADY_LIMB_SD_MM, Truth, lines
+from engines.measure.bones3d import LIMBS
+from engines.measure.score3d import CALM_JITTER_MM, LEGEND, STEADY_LIMB_SD_MM, Truth, lines
 from engines.skeletons import H36M17
 from engines.tracks import Tracks
 from train.data.motion.mocap import Float

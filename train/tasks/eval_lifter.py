@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from engines.measure.score3d import Truth
 from engines.runtime import find_weights, open_engine
-from engines.score3d import Truth
 from engines.tracks import Tracks
 from train.data.motion.mocap import data_root
 from train.measure.evaluate3d import evaluate, load_stage

@@ -16,12 +16,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from engines.cache import EngineCache
-from engines.cuda import find_gpu
+from engines.device.cuda import find_gpu
 from engines.errors import EngineError
 from engines.modelfile import read_model
-from engines.obtain import Loader, plan_key
-from engines.plan import PlanOptions, find_tensorrt
+from engines.plans.cache import EngineCache
+from engines.plans.obtain import Loader, plan_key
+from engines.plans.plan import PlanOptions, find_tensorrt
 from train.deliver.checkpoints import Exportable, load, names, origin
 from train.deliver.engine_export import converter, to_engine
 from train.deliver.export import export_model

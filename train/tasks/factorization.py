@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from engines.metrics3d import n_mpjpe_mm, p_mpjpe_mm, procrustes
+from engines.measure.metrics3d import n_mpjpe_mm, p_mpjpe_mm, procrustes
 from train.data.motion.mocap import data_root
 from train.data.motion.rigs import room_rig, virtual_rig
 from train.data.motion.room import room_clips

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from engines.metrics3d import mpjpe_mm, n_mpjpe_mm, p_mpjpe_mm
+from engines.measure.metrics3d import mpjpe_mm, n_mpjpe_mm, p_mpjpe_mm
 from train.data.motion.mocap import data_root
 from train.data.motion.rigs import Camera, room_rig, virtual_rig
 from train.loop.config import fraction, parse

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engines.metrics3d import mpjpe_mm, root_error_share
+from engines.measure.metrics3d import mpjpe_mm, root_error_share
 from train.data.motion.filmed import make_batch
 from train.data.motion.mocap import Motion, data_root, even_takes, sample_takes
 from train.data.motion.motion_files import load_any

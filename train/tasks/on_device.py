@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from engines.cache import cache_dir, write_atomically
 from engines.errors import EngineError
 from engines.geometry import cut_crops
+from engines.measure.parity import SURE, Frames, recorded_frames, walk
 from engines.modelfile import read_model
 from engines.ort import OrtEngine
-from engines.parity import SURE, Frames, recorded_frames, walk
+from engines.plans.cache import cache_dir, write_atomically
 from engines.runtime import find_weights
 from train.deliver.on_device import LAYOUTS, YCBCR, with_frame
 

@@ -1,7 +1,8 @@
 """Export the detector at its paper's size with random weights, carried and windowed, to measure speed.
 
-Two files of about 470 MB each go into the cache folder, where `posestream build` and `python -m engines.bench --all`
-find them as detector-r50-tce512 and detector-r50-tce512-window6. With --small the same graphs with few channels.
+Two files of about 470 MB each go into the cache folder, where `posestream build` and
+`python -m engines.measure.bench --all` find them as detector-r50-tce512 and detector-r50-tce512-window6. With --small
+the same graphs with few channels.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from engines.cache import cache_dir
+from engines.plans.cache import cache_dir
 from train.deliver.export import export_model
 from train.models.family import FAMILY, build_detector
 from train.models.streaming import DetectorStep

@@ -20,11 +20,11 @@ import cv2
 import numpy as np
 import onnx
 
-from engines.cache import cache_dir, write_atomically
 from engines.errors import EngineError
-from engines.latency import measure
+from engines.measure.latency import measure
+from engines.measure.parity import SURE, Frames, walk
 from engines.ort import OrtEngine
-from engines.parity import SURE, Frames, walk
+from engines.plans.cache import cache_dir, write_atomically
 from engines.runtime import WEIGHTS_DIR, Engine, find_weights
 from engines.spec import EngineSpec
 from train.data.motion.mocap import data_root

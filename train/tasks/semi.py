@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from engines.metrics3d import mpjpe_mm, n_mpjpe_mm, p_mpjpe_mm, root_error_share
+from engines.measure.metrics3d import mpjpe_mm, n_mpjpe_mm, p_mpjpe_mm, root_error_share
 from train.data.motion.mocap import Float, data_root
 from train.data.motion.rigs import room_rig
 from train.loop.config import fraction, parse

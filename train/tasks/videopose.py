@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from engines.metrics3d import mpjpe_mm, mpjve_mm_per_frame, p_mpjpe_mm, root_error_share
+from engines.measure.metrics3d import mpjpe_mm, mpjve_mm_per_frame, p_mpjpe_mm, root_error_share
 from train.data.motion.mocap import Float, data_root
 from train.data.motion.rigs import Camera, room_rig, virtual_rig
 from train.data.motion.room import RoomClip, room_clips

@@ -12,9 +12,9 @@ import sys
 import threading
 from pathlib import Path
 
-from engines.cache import Say
 from engines.errors import EngineError
-from engines.obtain import open_tensorrt
+from engines.plans.cache import Say
+from engines.plans.obtain import open_tensorrt
 from engines.runtime import Engine
 
 GIVE_UP_S = 1.0
@@ -49,13 +49,13 @@ class BackgroundBuild:
 
     def _build(self) -> str:
         """Run the builder to its end; return its last line."""
-        room = str(Path(__file__).parents[1])
+        room = str(Path(__file__).parents[2])
         path = os.pathsep.join(filter(None, (room, os.environ.get("PYTHONPATH"))))
         with self._lock:
             if self._cancelled:
                 raise EngineError("the build was given up")
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "engines.build", str(self._path), "--background"],
+                [sys.executable, "-m", "engines.plans.build", str(self._path), "--background"],
                 env={**os.environ, "PYTHONPATH": path},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

@@ -6,12 +6,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from engines.cache import EngineCache, cache_dir
-from engines.cuda import Gpu, find_gpu
+from engines.device.cuda import Gpu, find_gpu
 from engines.errors import EngineError
 from engines.modelfile import read_model
-from engines.obtain import plan_key
-from engines.plan import PlanOptions, Toolkit, find_tensorrt
+from engines.plans.cache import EngineCache, cache_dir
+from engines.plans.obtain import plan_key
+from engines.plans.plan import PlanOptions, Toolkit, find_tensorrt
 from engines.runtime import WEIGHTS_DIR
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from engines.cache import write_atomically
+from engines.plans.cache import write_atomically
 
 WITHOUT = ("tensorrt_rtx",)  # flavours whose timing cache does nothing
 

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from engines.cache import EngineCache, cache_dir
-from engines.cuda import Gpu, find_gpu
+from engines.device.cuda import Gpu, find_gpu
 from engines.errors import EngineError
 from engines.modelfile import read_model
-from engines.obtain import Loader, obtain, plan_key
-from engines.plan import PlanOptions, Progress, Toolkit, find_tensorrt
+from engines.plans.cache import EngineCache, cache_dir
+from engines.plans.obtain import Loader, obtain, plan_key
+from engines.plans.plan import PlanOptions, Progress, Toolkit, find_tensorrt
 from engines.runtime import WEIGHTS_DIR, find_weights
 
 PRECISIONS = {"fp32": "", "fp16": "-fp16", "int8": "-int8-trt"}

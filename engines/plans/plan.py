@@ -19,9 +19,9 @@ from typing import Any
 
 from engines.errors import EngineError
 from engines.modelfile import ModelFile
-from engines.opset17 import to_opset17
+from engines.plans.opset17 import to_opset17
+from engines.plans.tactics import attach, keep
 from engines.spec import PEOPLE, EngineSpec, TensorSpec
-from engines.tactics import attach, keep
 
 MODULES = ("tensorrt", "tensorrt_rtx")  # in this order; both have the same API
 INSTALL = "pip install 'posestream[gpu]'"
@@ -118,7 +118,7 @@ def build_plan(
         options: See PlanOptions.
         toolkit: From `find_tensorrt`.
         progress: Told how far it is, if this TensorRT can say (all but 8.6).
-        timing: Where what is measured while building is kept for the next build; see `engines.tactics`.
+        timing: Where what is measured while building is kept for the next build; see `engines.plans.tactics`.
 
     Returns:
         The plan, and the seconds it took.

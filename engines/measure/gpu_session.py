@@ -1,7 +1,7 @@
 """Everything that a session on a machine with a GPU is to show, in one command; without one, as far as it goes.
 
-    python -m engines.gpu_session --out results
-    python -m engines.gpu_session --out results --plan-only    no GPU: models, plans, the tables of the CPU
+    python -m engines.measure.gpu_session --out results
+    python -m engines.measure.gpu_session --out results --plan-only    no GPU: models, plans, the tables of the CPU
 
 Each step is a process of its own with a limit of time; after each one session.json is written anew, so that a session
 that is cut short leaves what it has. Steps whose results are there are not done again.
@@ -21,10 +21,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from engines.cache import cache_dir
-from engines.readiness import look
+from engines.measure.readiness import look
+from engines.plans.cache import cache_dir
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PYTHON = sys.executable
 CLIP = "pipeline/demo.mp4"
 PAPER = ("detector-r50-tce512", "detector-r50-tce512-window6")
@@ -52,10 +52,10 @@ class Step:
 
 def steps(out: Path) -> list[Step]:
     """Return the session's steps; what they write lies in `out`."""
-    task, bench = (PYTHON, "-m", "train.tasks.precision", "--clip", CLIP), (PYTHON, "-m", "engines.bench")
+    task, bench = (PYTHON, "-m", "train.tasks.precision", "--clip", CLIP), (PYTHON, "-m", "engines.measure.bench")
     framed = (PYTHON, "-m", "train.tasks.on_device", "detector-mnv2-tce64", "--frame", "1920x1080")
     paper = (PYTHON, "-m", "train.tasks.paper_size")
-    build = (PYTHON, "-m", "engines.build")
+    build = (PYTHON, "-m", "engines.plans.build")
     tests = (PYTHON, "-m", "pytest", "-q", "tests/engines/test_trt_gpu.py", "tests/contract/test_engines.py")
     floor = (PYTHON, "-m", "train.tasks.torch_floor", "--json", str(out / "torch_floor.json"))
     every = ("--json", str(out / "bench_gpu.json"), "--streams", "1", "2", "4", "8", "16", "32")
@@ -147,7 +147,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the session; return 0 if every step was done, or needs the GPU that --plan-only does without."""
-    parser = argparse.ArgumentParser(prog="python -m engines.gpu_session", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m engines.measure.gpu_session", description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="folder for session.json and the tables")
     parser.add_argument("--plan-only", action="store_true", help="without a GPU: all that needs none")
     parser.add_argument(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engines.parity import Frames, count_people
+from engines.measure.parity import Frames, count_people
 from engines.runtime import Engine
 
 WARM_UP = 10

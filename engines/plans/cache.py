@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from engines.errors import EngineError
-from engines.locks import Say, hold
+from engines.plans.locks import Say, hold
 
 FACTS_SCHEMA = 1
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engines.errors import EngineError
-from engines.framing import compose
+from engines.measure.framing import compose
 from engines.runtime import WEIGHTS_DIR, Engine
 from engines.spec import PEOPLE, EngineSpec, TensorSpec
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from engines.cache import write_atomically
 from engines.errors import EngineError
 from engines.modelfile import ModelFile
-from engines.plan import DTYPES, Toolkit, check_signature
+from engines.plans.cache import write_atomically
+from engines.plans.plan import DTYPES, Toolkit, check_signature
 from engines.spec import PEOPLE
 
 

@@ -1,7 +1,7 @@
 """How fast engines are: latency per model, number of people and way of running, as a table and as JSON.
 
-`python -m engines.bench` measures what is there: ONNX Runtime everywhere; TensorRT, plain and with CUDA
-graphs, where there is a GPU; with --streams also many streams at once. `engines.gpu_session` runs all of it.
+`python -m engines.measure.bench` measures what is there: ONNX Runtime everywhere; TensorRT, plain and with CUDA
+graphs, where there is a GPU; with --streams also many streams at once. `engines.measure.gpu_session` runs all of it.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from engines.errors import EngineError
-from engines.floor import Rates, rates_of, work_of
-from engines.latency import Timing, measure, measure_streams
+from engines.measure.floor import Rates, rates_of, work_of
+from engines.measure.latency import Timing, measure, measure_streams
+from engines.measure.parity import recorded_frames
 from engines.modelfile import read_model
-from engines.parity import recorded_frames
 from engines.runtime import WEIGHTS_DIR, Engine, find_weights, open_engine
 
 COMPACT = ("detector-mnv2-tce64", "lifter-tcn")  # whose sum is to stay under half a millisecond
@@ -180,14 +180,16 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m engines.bench", description="Latency of models on this machine.")
+    parser = argparse.ArgumentParser(
+        prog="python -m engines.measure.bench", description="Latency of models on this machine."
+    )
     parser.add_argument("models", nargs="*", metavar="MODEL", help="name of a shipped model or path of an .onnx file")
     parser.add_argument("--all", action="store_true", help="every shipped model, and every converted one in the cache")
     parser.add_argument("--backend", choices=("ort", "tensorrt"), default="tensorrt")
     parser.add_argument("--people", type=int, nargs="+", default=[1, 2, 4, 8])
     parser.add_argument("--streams", type=int, nargs="*", default=[], help="also so many at once, e.g. 1 2 4 8 16 32")
     parser.add_argument("--runs", type=int, default=300, help="calls per figure (default: %(default)s)")
-    parser.add_argument("--bandwidth", type=float, default=0.0, help="GB/s of a GPU that engines.floor does not know")
+    parser.add_argument("--bandwidth", type=float, default=0.0, help="GB/s of a GPU that floor.py does not know")
     parser.add_argument("--tflops", type=float, default=0.0, help="its arithmetic, in 1e12 operations/s")
     parser.add_argument("--json", type=Path, help="write the table here too")
     return parser
@@ -195,7 +197,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def all_models(backend: str) -> list[str]:
     """Return every model there is, but for the int8 form of the other backend."""
-    from engines.cache import cache_dir
+    from engines.plans.cache import cache_dir
 
     other = "-int8-trt" if backend == "ort" else "-int8-ort"
     folders = (WEIGHTS_DIR, cache_dir() / "models")

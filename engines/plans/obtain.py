@@ -15,11 +15,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from engines.cache import CacheError, EngineCache, PlanKey, Say
-from engines.cuda import Driver, Gpu, find_gpu
+from engines.device.cuda import Driver, Gpu, find_gpu
 from engines.errors import EngineError, NoEngineYet
 from engines.modelfile import ModelFile, read_model
-from engines.plan import PlanOptions, Progress, Toolkit, build_plan, find_tensorrt
+from engines.plans.cache import CacheError, EngineCache, PlanKey, Say
+from engines.plans.plan import PlanOptions, Progress, Toolkit, build_plan, find_tensorrt
 from engines.runtime import Engine
 from engines.spec import PEOPLE
 
@@ -184,8 +184,8 @@ def prove(engine: Engine, path: Path, people: tuple[int, ...], say: Say) -> dict
     Raises:
         EngineError: If an output differs by more than the model's precision allows.
     """
-    from engines.latency import measure
-    from engines.parity import compare, proof_frames, recorded_frames
+    from engines.measure.latency import measure
+    from engines.measure.parity import compare, proof_frames, recorded_frames
 
     found = []
     try:

@@ -10,7 +10,7 @@ import warnings
 
 import numpy as np
 
-from engines.metrics3d import Poses, mean, mean_over
+from engines.measure.metrics3d import Poses, mean, mean_over
 from engines.skeletons import H36M17
 
 _NAMED = {  # by the joint at its end

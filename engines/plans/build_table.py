@@ -1,12 +1,12 @@
-"""The table of engines that were built on a machine, for the README: `python -m engines.build_table [README.md]`."""
+"""The table of engines that were built on a machine: `python -m engines.plans.build_table [README.md]`."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-from engines.cache import EngineCache, Entry
 from engines.marked import replace_part
+from engines.plans.cache import EngineCache, Entry
 
 PART = "build table"
 

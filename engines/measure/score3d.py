@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from engines import bones3d, metrics3d
 from engines.errors import TensorShapeError
 from engines.geometry import Float
+from engines.measure import bones3d, metrics3d
 from engines.skeletons import H36M17
 from engines.tracks import Tracks
 

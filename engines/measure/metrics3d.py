@@ -1,6 +1,6 @@
 """Metrics of 3D pose, as the literature defines them. Poses (..., T, J, 3) metres, pelvis at the origin; results in mm.
 
-A joint or row that is NaN in either array is not measured. Bones have a file of their own, `engines.bones3d`.
+A joint or row that is NaN in either array is not measured. Bones have a file of their own, `engines.measure.bones3d`.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from engines.cuda import Driver, PinnedArray
+from engines.device.cuda import Driver, PinnedArray
 from engines.errors import EngineError
 from engines.spec import PEOPLE, EngineSpec, TensorSpec
 
@@ -22,7 +22,7 @@ Recorder = Callable[[Any, Callable[[], None]], "int | None"]
 
 
 class Loaded(Protocol):
-    """What a bank needs of a deserialised engine; see `engines.loaded`."""
+    """What a bank needs of a deserialised engine; see `engines.device.loaded`."""
 
     spec: EngineSpec
     people: tuple[int, ...]
