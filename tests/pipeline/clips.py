@@ -14,6 +14,9 @@ import av
 import av.error
 import numpy as np
 
+from pipeline.sources.file import FileSource
+from pipeline.sources.video import Picture
+
 TICKS = 90_000
 
 
@@ -124,3 +127,11 @@ def serving(kind: str, fps: int = 30, wh: tuple[int, int] = (64, 48)) -> Iterato
         yield sender
     finally:
         sender.cut()
+
+
+def read(path: Path, **how: object) -> tuple[FileSource, list[Picture]]:
+    """Read a whole file."""
+    source = FileSource(str(path), **how)
+    pictures = list(source.pictures())
+    source.close()
+    return source, pictures

@@ -1,94 +1,19 @@
-"""The whole window, offscreen."""
+"""The live window, offscreen."""
 
 from __future__ import annotations
 
-import os
-import signal
-import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from pipeline.messages import EndOfStream, People3D
-from pipeline.results.record import collect, load_results
+from pipeline.messages import EndOfStream
+from pipeline.results.record import load_results
 from tests.viewer.people import people, picture
-from viewer.feed import Feed
-from viewer.playback import Playback
-from viewer.session import LiveSession
+from tests.viewer.windows import activate, hear, press, wait
 
 pytest.importorskip("PySide6", reason="the viewer's extra is not installed")
-
-
-class SilentEar:
-    def wait(self, timeout_ms: int) -> bool:
-        time.sleep(0.01)
-        return False
-
-    def try_receive(self) -> None:
-        return None
-
-    def close(self) -> None:
-        pass
-
-
-@pytest.fixture
-def live(app: object, tmp_path: Path) -> Iterator[object]:
-    from viewer.window import Window
-
-    window = Window(LiveSession(Feed("the door", SilentEar)), tmp_path)
-    window.show()
-    yield window
-    gone(window)
-
-
-@pytest.fixture
-def playback(app: object, tmp_path: Path) -> Iterator[object]:
-    from viewer.window import Window
-
-    messages = [people([(0, 0, 4)] * (i < 60), seq=i, pts_s=i / 30) for i in range(90)]
-    window = Window(Playback(collect([*messages, EndOfStream(last_seq=89, reason="end")]), "out.npz"), tmp_path)
-    window.show()
-    yield window
-    gone(window)
-
-
-def gone(window: object) -> None:
-    """Close a window and make sure that its timer does not end a later test's event loop."""
-    window.close()
-    window._timer.stop()
-    window.deleteLater()
-
-
-def hear(window: object, message: People3D | EndOfStream) -> None:
-    window.live.feed._hear(message, time.monotonic_ns())
-    window.tick()
-
-
-def press(window: object, key: str) -> None:
-    from PySide6.QtGui import QKeySequence
-    from PySide6.QtTest import QTest
-
-    _activate(window)
-    combination = QKeySequence(key)[0]
-    QTest.keyClick(window, combination.key(), combination.keyboardModifiers())
-
-
-def _activate(window: object) -> None:
-    from PySide6.QtTest import QTest
-
-    window.activateWindow()
-    assert QTest.qWaitForWindowActive(window, 5000)
-
-
-def wait(app: object, what: Callable[[], object], seconds: float = 5.0) -> None:
-    end_s = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < end_s, "it did not happen"
-        app.processEvents()
-        time.sleep(0.002)
 
 
 def test_waiting_then_people_then_nobody_then_the_end(live):
@@ -219,7 +144,7 @@ def test_buttons_are_reached_by_tab_and_pressed_by_enter(live, app):
     from PySide6.QtTest import QTest
     from PySide6.QtWidgets import QPushButton
 
-    _activate(live)
+    activate(live)
     seen = set()
     for _ in range(12):
         QTest.keyClick(app.focusWidget() or live, Qt.Key.Key_Tab)
@@ -240,71 +165,3 @@ def test_plots_fill_with_latency_and_rate(live):
     assert np.median(values) == pytest.approx(20, abs=2)
     assert -10 < times.min() <= times.max() <= 0
     assert "20 ms" in live.latency._legend.text()
-
-
-def test_a_results_file_plays_steps_and_scrubs(playback, app):
-    wait(app, lambda: playback.playback.frame > 2)
-    assert playback.state_bar.line.badge == "playing"
-    press(playback, "Space")
-    at = playback.playback.frame
-    press(playback, "Right")
-    assert playback.playback.frame == at + 1
-    press(playback, "Left")
-    press(playback, "Left")
-    assert playback.playback.frame == at - 1
-    press(playback, "End")
-    assert playback.playback.frame == 89
-    playback.settle()
-    assert playback.video.hint == "No person in this frame"
-    press(playback, "]")
-    assert playback.playback.speed == 2.0
-    _click_timeline(playback, 0.5)
-    playback.tick()
-    assert playback.playback.frame in (44, 45)
-    assert playback.video._people.stamp.seq in (44, 45)
-
-
-def _click_timeline(window: object, share: float) -> None:
-    from PySide6.QtCore import QPoint, Qt
-    from PySide6.QtTest import QTest
-
-    bar = window.timeline
-    QTest.mouseClick(bar, Qt.MouseButton.LeftButton, pos=QPoint(round(6 + share * (bar.width() - 12)), 12))
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_closes_the_window_and_ends_the_loop(live, app, number: signal.Signals):
-    from PySide6.QtCore import QTimer
-
-    from viewer.app import _close_on_signals
-
-    before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        _close_on_signals(live)
-        QTimer.singleShot(50, lambda: os.kill(os.getpid(), number))
-        start_s = time.monotonic()
-        app.exec()
-        assert 0.02 < time.monotonic() - start_s < 5  # a coarse timer may fire a little early
-        assert not live.isVisible()
-    finally:
-        for n, handler in before.items():
-            signal.signal(n, handler)
-
-
-def test_a_window_closed_before_the_loop_runs_still_ends_it(live, app):
-    live.close()
-    start_s = time.monotonic()
-    app.exec()
-    assert time.monotonic() - start_s < 5
-
-
-@pytest.mark.skipif(sys.version_info >= (3, 12), reason="None cannot lose references from Python 3.12 on")
-def test_qt_calls_do_not_eat_references_to_none(app):
-    """PySide6 6.12.0 drops one per void call and so aborts the interpreter within seconds."""
-    from PySide6.QtWidgets import QWidget
-
-    widget = QWidget()
-    before = sys.getrefcount(None)
-    for _ in range(1000):
-        widget.update()
-    assert sys.getrefcount(None) > before - 500, "this PySide6 is broken on Python < 3.12: install another version"

@@ -55,10 +55,7 @@ def export_model(
         ExportError: If inputs or outputs do not fit the spec, or the difference is above the tolerance.
     """
     names = spec.input_names
-    if set(names) != set(example_inputs):
-        raise ExportError(f"{spec.name}: spec wants the inputs {names}, got examples for {tuple(example_inputs)}")
-    if dynamic_people and any(len(example_inputs[name]) < 2 for name in names):
-        raise ExportError(f"{spec.name}: a free people axis needs example inputs of two rows or more")
+    _check_examples(spec, example_inputs, dynamic_people)
     module = copy.deepcopy(module).eval()
     # clones: one tensor object given twice would be merged into one graph input
     args = tuple(example_inputs[name].detach().clone() for name in names)
@@ -77,6 +74,14 @@ def export_model(
     partial.write_bytes(blob)
     partial.replace(path)
     return worst
+
+
+def _check_examples(spec: EngineSpec, example_inputs: dict[str, Tensor], dynamic_people: bool) -> None:
+    names = spec.input_names
+    if set(names) != set(example_inputs):
+        raise ExportError(f"{spec.name}: spec wants the inputs {names}, got examples for {tuple(example_inputs)}")
+    if dynamic_people and any(len(example_inputs[name]) < 2 for name in names):
+        raise ExportError(f"{spec.name}: a free people axis needs example inputs of two rows or more")
 
 
 class _Positional(nn.Module):

@@ -150,18 +150,7 @@ def draw(rng: np.random.Generator, stills: StillSet, row: int, frames: int, text
     inside = ((xy >= 0) & (xy < config.crop_wh)).all(-1) & ~absent
     judged = ((weight > 0) | absent).astype(np.float32)
     weight = weight * inside
-    occluders = []
-    while rng.random() < config.occlude and len(occluders) < 3:
-        occluders.append(something(rng, config.crop_wh, texture if rng.random() < 0.6 else None, config.drift))
-    if config.erase and rng.random() < config.erase:
-        occluders.append(erased(rng, config.crop_wh, crops[0].mean((0, 1)), frames))
-    for t, crop in enumerate(crops):
-        for occluder in occluders:
-            weight[t][occluder.cover(crop, xy[t], t)] *= HIDDEN
-        if t > 0 and rng.random() < config.glimpse:
-            flash = something(rng, config.crop_wh, texture, 0.0)
-            weight[t][flash.cover(crop, xy[t], 0)] *= RECALLED
-        crops[t] = look.apply(crop, t)
+    _hide(rng, config, crops, xy, weight, texture, look)
     if mirror:
         swap = list(H36M17.mirror)
         xy, weight, inside, judged = xy[:, swap], weight[:, swap], inside[:, swap], judged[:, swap]
@@ -169,6 +158,30 @@ def draw(rng: np.random.Generator, stills: StillSet, row: int, frames: int, text
         "crops": np.stack(crops), "xy": xy.astype(np.float32), "weight": weight.astype(np.float32),
         "judged": judged, "inside": inside.astype(np.float32), "tolerance": _tolerance(xy, judged, config.crop_wh[1]),
     }  # fmt: skip
+
+
+def _hide(
+    rng: np.random.Generator,
+    config: AugmentConfig,
+    crops: list[Image],
+    xy: Float,
+    weight: Float,
+    texture: Image | None,
+    look: Look,
+) -> None:
+    """Put occluders and erased rectangles before the person and light over all, in place, crops and weights alike."""
+    occluders = []
+    while rng.random() < config.occlude and len(occluders) < 3:
+        occluders.append(something(rng, config.crop_wh, texture if rng.random() < 0.6 else None, config.drift))
+    if config.erase and rng.random() < config.erase:
+        occluders.append(erased(rng, config.crop_wh, crops[0].mean((0, 1)), len(crops)))
+    for t, crop in enumerate(crops):
+        for occluder in occluders:
+            weight[t][occluder.cover(crop, xy[t], t)] *= HIDDEN
+        if t > 0 and rng.random() < config.glimpse:
+            flash = something(rng, config.crop_wh, texture, 0.0)
+            weight[t][flash.cover(crop, xy[t], 0)] *= RECALLED
+        crops[t] = look.apply(crop, t)
 
 
 def _within(boxes: Float, edges: npt.NDArray[np.int64]) -> Float:

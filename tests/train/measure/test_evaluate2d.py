@@ -12,8 +12,8 @@ import torch
 
 from engines.runtime import find_weights
 from engines.skeletons import H36M17
+from tests.train.data.test_people2d import dotted
 from tests.train.test_losses2d import person
-from tests.train.test_people2d import dotted
 from train.data.people.people2d import StillSet
 from train.measure.calibrate import (
     Curves,

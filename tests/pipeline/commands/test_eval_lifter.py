@@ -19,7 +19,7 @@ from pipeline.errors import OutputError, SourceError
 from pipeline.results.record import load_results
 from pipeline.results.track_file import load_tracks
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 BASE = "import sys; sys.modules.update(torch=None, onnx=None, matplotlib=None); from pipeline.cli import main; "
 LENGTHS = (30, 12, 45)
 

@@ -1,10 +1,7 @@
-"""Files, folders of pictures, redaction, and the video writer."""
+"""Video files: every frame with its time, whatever their pixels, sizes and damage."""
 
 import gc
 import itertools
-import subprocess
-import sys
-import textwrap
 from pathlib import Path
 
 import av
@@ -12,25 +9,10 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.config import SourceConfig
-from pipeline.errors import OutputError, SourceError
-from pipeline.overlay.writer import VideoWriter
+from pipeline.errors import SourceError
 from pipeline.sources.convert import upright
 from pipeline.sources.file import FileSource
-from pipeline.sources.images import open_images
-from pipeline.sources.redact import redact
-from pipeline.sources.video import Picture, open_source
-from tests.pipeline.clips import make_clip, number, picture, turn
-
-
-def read(path: Path, **how: object) -> tuple[FileSource, list[Picture]]:
-    source = FileSource(str(path), **how)
-    pictures = list(source.pictures())
-    source.close()
-    return source, pictures
-
-
-# ---- files
+from tests.pipeline.clips import make_clip, number, picture, read, turn
 
 
 def test_a_clip_is_read_whole_in_order_and_with_its_times(tmp_path: Path) -> None:
@@ -240,182 +222,3 @@ def test_a_closed_file_leaves_no_decoder_behind(tmp_path: Path) -> None:
     assert decoders() <= before + 1
     looped.close()
     assert decoders() <= before
-
-
-def test_decoding_is_cheap(tmp_path: Path) -> None:
-    """A 720p frame costs 1.0 to 1.4 times what bare FFmpeg on one thread costs; needless copies make it 2.3 times.
-
-    Both are timed in turn in one process, the best of seven each: a busy machine slows both.
-    """
-    code = """
-        import sys, time
-        import av
-        from pipeline.sources.file import FileSource
-
-        def ours():
-            return (picture.image for picture in FileSource(sys.argv[1]).pictures())
-
-        def bare():
-            stream = (container := av.open(sys.argv[1])).streams.video[0]
-            stream.thread_type = "SLICE"
-            return (f.reformat(format="rgb24", threads=1).to_ndarray() for f in container.decode(stream))
-
-        def cpu_s(frames):
-            frames = frames()
-            next(frames)  # opening is not what is timed
-            start = time.process_time()
-            assert sum(1 for _ in zip(range(20), frames)) == 20
-            return time.process_time() - start
-
-        times = [(cpu_s(ours), cpu_s(bare)) for _ in range(7)]
-        print(min(ours for ours, _ in times) / min(bare for _, bare in times))
-    """
-    path = make_clip(tmp_path / "a.mp4", 25, (1280, 720))
-    root = Path(__file__).parents[2]
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code), str(path)], cwd=root, capture_output=True, text=True, check=True
-    )
-    assert float(done.stdout) < 2
-
-
-# ---- pictures
-
-
-def test_a_folder_is_read_by_name_and_bad_files_are_named(tmp_path: Path) -> None:
-    for n in (10, 2, 1):
-        cv2.imwrite(str(tmp_path / f"f{n}.png"), picture(n)[..., ::-1])
-    (tmp_path / "f3.png").write_text("no picture")
-    (tmp_path / "notes.txt").write_text("not looked at")
-    source = open_source(SourceConfig("images", str(tmp_path)))
-    pictures = list(source.pictures())
-    assert [number(p.image) for p in pictures] == [1, 2, 10]
-    assert [p.index for p in pictures] == [0, 1, 3]
-    assert [p.pts_s for p in pictures] == pytest.approx([0, 1 / 30, 3 / 30])
-    assert source.note == "1 of 4 pictures could not be read and were skipped: f3.png"
-
-
-def test_stills_have_no_time_and_plain_order(tmp_path: Path) -> None:
-    for n in (10, 2, 1):
-        cv2.imwrite(str(tmp_path / f"f{n}.png"), picture(n)[..., ::-1])
-    pictures = list(open_source(SourceConfig("images", str(tmp_path), stills=True)).pictures())
-    assert [number(p.image) for p in pictures] == [1, 10, 2]
-    assert all(p.pts_s is None for p in pictures)
-
-
-@pytest.mark.parametrize("kind", ["grey", "alpha", "sixteen", "one", "large"])
-def test_any_kind_of_picture_becomes_rgb(tmp_path: Path, kind: str) -> None:
-    bgr = picture(3)[..., ::-1]
-    raw = {
-        "grey": bgr[..., 0], "alpha": np.dstack([bgr, np.full(bgr.shape[:2], 128, np.uint8)]),
-        "sixteen": bgr.astype(np.uint16) * 257, "one": bgr[:1, :1],
-        "large": np.ascontiguousarray(cv2.resize(bgr, (4000, 3000))),
-    }[kind]  # fmt: skip
-    cv2.imwrite(str(tmp_path / "a.png"), raw)
-    (shown,) = list(open_images(str(tmp_path / "a.png"), stills=True, loop=False, max_side_px=1920).pictures())
-    assert shown.image.dtype == np.uint8
-    assert shown.image.flags.c_contiguous
-    assert shown.source_wh == (raw.shape[1], raw.shape[0])
-    assert max(shown.image.shape[:2]) <= 1920
-    want = (30, 30, 30) if kind == "grey" else (230, 30, 30)
-    assert np.abs(shown.image[0, 0].astype(int) - want).max() <= 1
-
-
-def test_a_single_picture_given_as_a_file_is_read_as_one(tmp_path: Path) -> None:
-    cv2.imwrite(str(tmp_path / "a.png"), picture(3)[..., ::-1])
-    (shown,) = list(open_source(SourceConfig("file", str(tmp_path / "a.png"))).pictures())
-    assert number(shown.image) == 3
-
-
-def test_folders_that_hold_nothing_usable_are_errors(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="holds no pictures"):
-        open_images(str(tmp_path), stills=True, loop=False, max_side_px=1920)
-    with pytest.raises(SourceError, match="does not exist"):
-        open_images(str(tmp_path / "nope.png"), stills=True, loop=False, max_side_px=1920)
-    (tmp_path / "a.jpg").write_bytes(b"")
-    with pytest.raises(SourceError, match="no picture in it can be read"):
-        list(open_images(str(tmp_path), stills=False, loop=True, max_side_px=1920).pictures())
-
-
-# ---- texts
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("rtsp://user:pa55@cam.local:554/live?x=1", "rtsp://***@cam.local:554/live?x=1"),
-        ("rtsp://user:p@ss@10.0.0.2/live", "rtsp://***@10.0.0.2/live"),
-        ("rtsp://user:pa/ss@10.0.0.2/live", "rtsp://***@10.0.0.2/live"),
-        ("http://host/a?channel=1&token=s3cret&password=x#y", "http://host/a?channel=1&token=***&password=***#y"),
-        ("http://host:80/path@2", "http://host:80/path@2"),
-        ("/home/me@work/clip.mp4", "/home/me@work/clip.mp4"),
-    ],
-)
-def test_redaction_hides_what_is_secret_and_only_that(text: str, shown: str) -> None:
-    assert redact(text) == shown
-
-
-def test_an_unknown_kind_of_source_is_named() -> None:
-    with pytest.raises(SourceError, match="unknown kind of source 'tape'"):
-        open_source(SourceConfig("tape", "x"))
-
-
-# ---- the writer
-
-
-@pytest.mark.parametrize("suffix", ["mp4", "mkv", "mov"])
-def test_written_video_reads_back_with_its_times(tmp_path: Path, suffix: str) -> None:
-    path = tmp_path / f"out.{suffix}"
-    times_s = [100.0, 100.04, 100.5, 100.5, 101.0]  # one repeated: it must not be lost
-    with VideoWriter(path, 25) as writer:
-        for n, time_s in enumerate(times_s):
-            writer.write(picture(n, (65, 49)), time_s)
-    _, pictures = read(path)
-    assert [number(p.image) for p in pictures] == list(range(5))
-    assert [p.pts_s for p in pictures] == pytest.approx([0, 0.04, 0.5, 0.51, 1.0], abs=2e-3)
-    assert pictures[0].image.shape == (48, 64, 3)
-
-
-def test_written_video_without_times_is_even(tmp_path: Path) -> None:
-    with VideoWriter(tmp_path / "o.mp4", 10) as writer:
-        for n in range(4):
-            writer.write(picture(n))
-    _, pictures = read(tmp_path / "o.mp4")
-    assert [p.pts_s for p in pictures] == pytest.approx([0, 0.1, 0.2, 0.3], abs=1e-3)
-
-
-@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
-def test_video_of_a_killed_writer_is_readable(tmp_path: Path, suffix: str) -> None:
-    code = """
-        import os, signal, sys
-        from pathlib import Path
-        from pipeline.overlay.writer import VideoWriter
-        from tests.pipeline.clips import picture
-        writer = VideoWriter(Path(sys.argv[1]), 30)
-        for n in range(150):
-            writer.write(picture(n, (320, 240)), n / 30)
-        os.kill(os.getpid(), signal.SIGKILL)
-    """
-    path = tmp_path / f"out.{suffix}"
-    root = Path(__file__).parents[2]
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code), str(path)], cwd=root, check=False)
-    assert done.returncode == -9
-    _, pictures = read(path)
-    assert len(pictures) > 90  # all but the last second and what the encoder held back
-
-
-def test_unwritable_places_and_unknown_kinds_are_errors(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match=r"cannot write .*No such file or directory"):
-        VideoWriter(tmp_path / "nope" / "o.mp4", 30)
-    with pytest.raises(OutputError, match="is no kind of video"):
-        VideoWriter(tmp_path / "o.txt", 30)
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, a device that is always full")
-def test_a_full_disk_is_one_clear_line(tmp_path: Path) -> None:
-    (tmp_path / "o.mkv").symlink_to("/dev/full")
-    noise = np.random.default_rng(0)
-    writer = VideoWriter(tmp_path / "o.mkv", 30)
-    pictures = [noise.integers(0, 255, (120, 160, 3), np.uint8) for _ in range(200)]
-    with pytest.raises(OutputError, match="No space left on device"):
-        [writer.write(p) for p in pictures]
-    writer.close()  # a second complaint would hide the first

@@ -14,7 +14,7 @@ from pipeline.commands import doctor
 from pipeline.commands.doctor import Check
 from pipeline.sources import camera
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def test_a_machine_that_works_passes_and_tells_in_json(tmp_path: Path) -> None:

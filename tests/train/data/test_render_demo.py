@@ -9,7 +9,7 @@ import pytest
 
 from engines.skeletons import H36M17
 
-FOLDER = Path(__file__).parents[2] / "pipeline"
+FOLDER = Path(__file__).parents[3] / "pipeline"
 
 
 @pytest.fixture(scope="module")

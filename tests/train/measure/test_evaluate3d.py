@@ -22,7 +22,7 @@ from train.measure.evaluate3d import kind_of, load_stage, lost_joints, with_fram
 from train.measure.report3d import tables
 from train.tasks import eval_lifter
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")

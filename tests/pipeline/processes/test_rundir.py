@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.processes import rundir
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 IMPORTS = "import sys; from pipeline.processes.rundir import RunDir"
 HOLD = f"{IMPORTS}; d = RunDir(); print(d.path, flush=True); sys.stdin.readline()"
 

@@ -162,11 +162,11 @@ def test_a_full_disk_keeps_the_messages_before(tmp_path: Path) -> None:
 def test_kill_9_of_the_writer_loses_nothing_that_was_added(tmp_path: Path) -> None:
     path = tmp_path / "o.npz.part"
     script = (
-        "import sys; from pathlib import Path; from tests.pipeline.test_record import people; "
+        "import sys; from pathlib import Path; from tests.pipeline.results.test_record import people; "
         "from pipeline.results.journal import Journal; j = Journal(Path(sys.argv[1])); "
         "[j.add(people(s)) for s in range(20)]; print('ready', flush=True); import time; time.sleep(60)"
     )
-    root = str(Path(__file__).parents[2])
+    root = str(Path(__file__).parents[3])
     writer = subprocess.Popen([sys.executable, "-c", script, str(path)], cwd=root, stdout=subprocess.PIPE)
     assert writer.stdout is not None
     assert writer.stdout.readline() == b"ready\n"

@@ -15,7 +15,7 @@ from pipeline.overlay.writer import VideoWriter
 from pipeline.results.record import Results, save_results
 from pipeline.sources.file import FileSource
 
-DEMO = Path(__file__).parents[2] / "pipeline" / "demo.mp4"
+DEMO = Path(__file__).parents[3] / "pipeline" / "demo.mp4"
 FRAMES = 6
 
 

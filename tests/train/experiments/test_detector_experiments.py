@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.train.test_evaluate2d import still_people
+from tests.train.measure.test_evaluate2d import still_people
 from train.data.people.mixes2d import DataChoice
 from train.data.people.people2d import save_shard
 from train.experiments import renderer, tce

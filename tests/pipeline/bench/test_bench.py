@@ -20,7 +20,7 @@ from pipeline.sources.stream import open_stream
 from tests.engines.tiny_models import counting_lifter, drifting_detector, fixed_finder
 from tests.pipeline.clips import make_clip, number
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def test_a_clip_is_repeated_frame_by_frame(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from engines.runtime import find_weights, open_engine
-from tests.train.test_people2d import dotted
+from tests.train.data.test_people2d import dotted
 from train.data.motion.mocap import data_root
 from train.data.people.mixes2d import WEIGHTS, DataChoice, mixer_maker
 from train.data.people.people2d import save_shard

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from engines.skeletons import COCO17, H36M17
-from tests.train.test_mobilenet import weight_file
+from tests.train.models.test_mobilenet import weight_file
 from train.models.compact import CompactDetector
 from train.models.detector import DetectorConfig
 from train.models.pyramid import DilatedPyramid
