@@ -138,8 +138,13 @@ def frames_to_recover(away: Float, hidden: range, slack: float = 0.05) -> Float:
 
 def exchanged(xy: Float, truth: Float, labelled: Bool) -> float:
     """Return the share of people, with 8 or more limb joints, who fit better with left and right exchanged."""
-    counted = _two_sided(labelled).sum(1) >= ENOUGH
+    counted = can_tell_sides(labelled)
     return float(fits_exchanged(xy, truth, labelled)[counted].mean()) if counted.any() else float("nan")
+
+
+def can_tell_sides(labelled: Bool) -> Bool:
+    """Return (N,) whose limbs are labelled on both sides in enough places to say whether sides are exchanged."""
+    return _two_sided(labelled).sum(1) >= ENOUGH
 
 
 def fits_exchanged(xy: Float, truth: Float, labelled: Bool) -> Bool:

@@ -14,6 +14,7 @@ from typing import Any
 
 from engines.marked import replace_part, table
 from engines.runtime import WEIGHTS_DIR
+from train.measure.differences import as_text
 from train.measure.evaluate2d import CONFIRMED
 from train.measure.metrics2d import GROUPS
 
@@ -45,6 +46,7 @@ def markdown(
         text
         for text in (
             _people(people),
+            _beside(people),
             _sequences({name: part for name, part in report.items() if isinstance(part, dict) and "memory" in part}),
             _clips({name: part for name, part in report.items() if isinstance(part, dict) and "shake memory" in part}),
             _ghosts(report),
@@ -65,6 +67,22 @@ def _people(sets: Mapping[str, Mapping[str, Any]]) -> str:
     return "In per cent of joints (last four rows: of people, of people, of people, points):\n\n" + table(
         ["", *heads], rows
     )
+
+
+def _beside(sets: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return how far ahead of the peers, and how sure that is."""
+    columns = [(name, peer) for name, part in sets.items() for peer in PEERS if peer in part.get("beside", {})]
+    if not columns:
+        return ""
+    figures = sets[columns[0][0]]["beside"][columns[0][1]]
+    rows = [
+        [figure.replace("pck", "PCK"), *(as_text(figure, sets[name]["beside"][peer][figure]) for name, peer in columns)]
+        for figure in figures
+    ]
+    head = (
+        "Ahead of the others, in points (exchanges: ours by theirs), and where 95 % of 2,000 draws of people lie:\n\n"
+    )
+    return head + table(["", *(f"{name}: {PEERS[peer]}" for name, peer in columns)], rows)
 
 
 def _sequences(parts: Mapping[str, Mapping[str, Any]]) -> str:

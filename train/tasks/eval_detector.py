@@ -25,6 +25,7 @@ from train.data.people.mixes2d import WEIGHTS
 from train.data.people.people2d import load_shard
 from train.data.people.teacher import Teacher
 from train.measure.calibrate import plot_reliability
+from train.measure.differences import as_text, beside
 from train.measure.evaluate2d import (
     MEMORY,
     Person,
@@ -58,6 +59,13 @@ def print_table(title: str, rows: dict[str, dict[str, float]]) -> None:
     print(f"\n{title:44}" + "".join(f"{m:>12}" for m in models))
     for figure in rows[models[0]]:
         print(f"{figure:44}" + "".join(f"{rows[m].get(figure, float('nan')):12.3f}" for m in models))
+
+
+def print_beside(peers: dict[str, dict[str, list[float]]]) -> None:
+    """Print differences from each peer, in points, and where 95 % of draws of people lie."""
+    for peer, figures in peers.items():
+        for figure, interval in figures.items():
+            print(f"{f'beside {peer}: {figure}':60}{as_text(figure, interval)}")
 
 
 def milliseconds(model: str, threads: int, people: int, rounds: int = 40) -> float:
@@ -126,6 +134,9 @@ def main(argv: list[str] | None = None) -> None:
         found = predict(people, detector, teacher, args.mediapipe)
         report[name] = {**measure(people, found), "people": len(people), "reliability": reliability_of(people, found)}
         print_table(f"{name}: {len(people)} people", {model: report[name][model] for model in found})
+        truth, labelled = np.stack([p.xy for p in people]), np.stack([p.labelled for p in people])
+        report[name]["beside"] = beside(found, truth, labelled)
+        print_beside(report[name]["beside"])
         right, known = judged(people, found["posestream"][0])
         curves[name] = (found["posestream"][1][known], right[known])
         if args.sheets:

@@ -16,7 +16,12 @@ def report(limbs: float) -> dict[str, Any]:
     found = dict.fromkeys(PERCENT, 0.5) | {"limbs pck@0.2 torso": limbs, "nose pck@0.2 torso": 0.9}
     return {
         "model": "detector-toy",
-        "free COCO": {"posestream": found, "movenet": found | {"limbs pck@0.2 torso": 0.728}, "people": 33},
+        "free COCO": {
+            "posestream": found,
+            "movenet": found | {"limbs pck@0.2 torso": 0.728},
+            "people": 33,
+            "beside": {"movenet": {"limbs pck@0.2 torso": [limbs - 0.728, -0.05, 0.08]}},
+        },
         "empty crops": {"crops": 400, "ghosts": 0.0125, "mean score": 0.04},
         "sequences from held-out LSPET": {
             "memory": {"jitter torso": 0.1},
@@ -43,6 +48,7 @@ def test_figures_take_the_place_of_the_old_ones(tmp_path: Path) -> None:
     assert "old" not in text
     assert text.count("| limbs PCK@0.2 torso | 74.1 | 72.8 |") == 1
     assert "|  | free COCO (33) | MoveNet |" in text
+    assert "| limbs PCK@0.2 torso | +1.3 (-5.0 to +8.0) |" in text
     assert "| sequences from held-out LSPET | jitter torso | 0.200 | 0.100 | 0.050 |" in text
     assert "| pose_1.mp4 | 10.7 | 9.9 | 6.0 | 14.0 |" in text
     assert "1.2% of 400 crops" in text
