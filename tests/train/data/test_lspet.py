@@ -89,7 +89,7 @@ def test_a_label_in_doubt_is_believed_if_the_detector_says_the_same(lspet, tmp_p
     assert usual.weight[1, knee] == 0.5 * believed.weight[1, knee] > 0
 
 
-def test_the_detector_is_asked_for_sides_on_training_pictures_only(lspet, tmp_path):
+def test_the_detector_is_asked_for_sides_on_training_pictures_only(lspet, tmp_path, capsys):
     data = tmp_path / "data"
     (data / "images").mkdir(parents=True)
     (data / "images" / "lspet").symlink_to(lspet)
@@ -97,6 +97,19 @@ def test_the_detector_is_asked_for_sides_on_training_pictures_only(lspet, tmp_pa
     with np.load(tmp_path / HARD) as found:
         assert 0 < len(found["picture"]) < len(file_names(lspet, False)), "random labels: about half"
         assert set(found["picture"]) <= set(file_names(lspet, False))
+        exchanged, train = len(found["picture"]), len(file_names(lspet, False))
+    said = capsys.readouterr().out.replace("\r", "").split("\n")
+    assert said[0].split() == ["all", str(exchanged), "of", str(train), "exchanged,", f"{exchanged / train:.1%}"]
+    assert [line.split()[3] for line in said[1:3]] == [str(train - 1), "1"], "agree, both_swapped"
+    hard2d.main(["--data", str(data), "--held-out", "--threads", "1"])
+    assert f" of {len(file_names(lspet, True)):5} exchanged" in capsys.readouterr().out
+
+
+def test_the_table_of_exchanges_needs_a_place_or_no_file(tmp_path, capsys):
+    for words in ([], ["--out", str(tmp_path), "--held-out"]):
+        with pytest.raises(SystemExit):
+            hard2d.main(words)
+        assert "give --out" in capsys.readouterr().err
 
 
 def test_a_third_network_decides_over_labels_that_the_detector_reads_mirrored(lspet, tmp_path):

@@ -49,7 +49,7 @@ def load_lspet(folder: Path, held_out: bool, noses: Path | None = None, hard: Pa
     xy, weight = to_h36m17(points, marked.astype(np.float32), LSP14)
     box = np.stack([_box(p, m) for p, m in zip(points, marked, strict=True)])
     share = 0.5 + 0.5 * _uprightness(xy, weight)
-    verdict = np.array(_verdicts(folder, files[rows]))
+    verdict = verdicts(folder, files[rows])
     doubted = np.char.endswith(verdict, "_swapped")
     if hard is not None:
         exchanged, third = _opinions(hard, files[rows])
@@ -106,13 +106,14 @@ def _uprightness(xy: npt.NDArray[np.float32], weight: npt.NDArray[np.float32]) -
     return np.where(known, np.clip(up[:, 1] / length, 0, 1), 0.5)
 
 
-def _verdicts(folder: Path, files: npt.NDArray[np.str_]) -> list[str]:
+def verdicts(folder: Path, files: npt.NDArray[np.str_]) -> npt.NDArray[np.str_]:
+    """Return (N,) what MoveNet says of labels: "agree", "unsure", "both_swapped", ...; "" where it was not asked."""
     path = folder / "movenet_check.npz"
     if not path.exists():
-        return [""] * len(files)
+        return np.full(len(files), "")
     check = np.load(path)
     verdict = dict(zip(check["file"].astype(str), check["verdict"].astype(str), strict=True))
-    return [verdict.get(f, "") for f in files]
+    return np.array([verdict.get(f, "") for f in files])
 
 
 def _add_noses(
