@@ -63,10 +63,10 @@ def exchanged_people(
 
 def print_by_verdict(verdict: npt.NDArray[np.str_], exchanged: npt.NDArray[np.bool_]) -> None:
     """Print of how many people sides are exchanged, by what MoveNet says of the label."""
-    for name in ("", *np.unique(verdict)):
-        those = exchanged[verdict == name] if name else exchanged
+    groups = {"all": exchanged} | {name or "not asked": exchanged[verdict == name] for name in np.unique(verdict)}
+    for name, those in groups.items():
         if len(those):
-            print(f"{name or 'all':14}{those.sum():5} of {len(those):5} exchanged, {those.mean():.1%}")
+            print(f"{name:14}{those.sum():5} of {len(those):5} exchanged, {those.mean():.1%}")
 
 
 def main(argv: list[str] | None = None) -> None:
