@@ -116,7 +116,8 @@ def _ghosts(report: Mapping[str, Any]) -> str:
 
 
 def _forms(forms: Mapping[str, Mapping[str, Any]], sets: Sequence[str], speed: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return accuracy and speed of each precision."""
+    """Return accuracy and speed of each precision, on the people whom all were measured on."""
+    sets = [s for s in sets if all(s in one for one in forms.values())]
     rows = []
     for name, one in forms.items():
         cells = [f"{100 * one[s]['posestream'][figure]:.1f}" for s in sets for figure in OTHERS]
