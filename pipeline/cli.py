@@ -5,6 +5,7 @@ Importing this module imports no torch, Qt, TensorRT, ONNX Runtime, av, cv2 or z
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import importlib.util
 import os
@@ -13,9 +14,10 @@ import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from engines.errors import EngineError
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +108,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if words[0] == "--version":
         sys.stdout.write(f"posestream {_version()}\n")
         return 0
-    name = words.pop(0) if words[0] in COMMANDS else "run"
     try:
-        return dispatch(name, words)
+        return dispatch(_command_of(words), words)
     except (PipelineError, EngineError) as error:
         _complain(str(error), getattr(error, "hint", ""))
         return getattr(error, "exit_code", 1)
@@ -122,6 +123,20 @@ def main(argv: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         _complain(f"{type(error).__name__}: {error}", "this is a bug; --debug shows where")
         return 1
+
+
+def _command_of(words: list[str]) -> str:
+    """Take the command off the words; without one it is the live run.
+
+    Raises:
+        UsageError: If the first word is no source either, but nearly a command.
+    """
+    if words[0] in COMMANDS:
+        return words.pop(0)
+    near = difflib.get_close_matches(words[0], COMMANDS, 1)
+    if near and words[0].isalpha() and not Path(words[0]).exists():
+        raise UsageError(f"no command and no file is called {words[0]!r}", f"did you mean: posestream {near[0]}")
+    return "run"
 
 
 def dispatch(name: str, words: list[str]) -> int:

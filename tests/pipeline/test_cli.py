@@ -59,6 +59,8 @@ def test_help_shows_examples_and_every_command(capsys: pytest.CaptureFixture[str
     ("words", "says"),
     [
         (["nosuch.mp4"], "nosuch.mp4 does not exist"),
+        (["repaly", "a.mp4"], "no command and no file is called 'repaly' (did you mean: posestream replay)"),
+        (["evla"], "did you mean: posestream eval"),
         (["0"], "--camera 0"),
         (["--no-view"], "one source, please"),
         (["a.mp4", "--camera", "0"], "one source, please"),
